@@ -1,0 +1,1 @@
+//! Slots, buckets and ceilings.

@@ -1,0 +1,1 @@
+//! The audit trail: one guard per request, closed exactly once.

@@ -1,0 +1,1 @@
+//! The in-memory snapshot that requests are judged by.

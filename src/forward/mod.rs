@@ -1,0 +1,1 @@
+//! Streams both bodies; scrubs the answer.

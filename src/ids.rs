@@ -1,0 +1,153 @@
+//! Newtypes that are safe to log: nothing here is a secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Defines a 34-character Twilio SID type with a fixed two-letter prefix.
+macro_rules! sid {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 34]);
+
+        impl $name {
+            /// The two letters every SID of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Reads the SID; `None` unless it is the prefix and 32 hex digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                let bytes: [u8; 34] = text.as_bytes().try_into().ok()?;
+                let hex = bytes[2..].iter().all(u8::is_ascii_hexdigit);
+                (bytes.starts_with($prefix.as_bytes()) && hex).then_some(Self(bytes))
+            }
+
+            /// The SID as text.
+            pub fn as_str(&self) -> &str {
+                // Only ASCII gets past `parse`.
+                std::str::from_utf8(&self.0).unwrap_or_default()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::parse(text).ok_or_else(|| format!("expected {} and 32 hex digits", $prefix))
+            }
+        }
+    };
+}
+
+sid!(
+    /// A Twilio account, `AC` and 32 hex digits.
+    AccountSid,
+    "AC"
+);
+sid!(
+    /// A Twilio API key, `SK` and 32 hex digits. Not its secret.
+    KeySid,
+    "SK"
+);
+
+/// Defines a cheaply cloned text id.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A team's name: its identity everywhere.
+    TeamId
+);
+text_id!(
+    /// The public part of a token or of another proof: names it in audit and commands, proves nothing.
+    TokenId
+);
+
+impl TeamId {
+    /// Longest name, in bytes: fits a DNS label, so that names can be reused there.
+    pub const MAX: usize = 63;
+
+    /// Reads a team name: 1 to 63 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let first = text.bytes().next()?;
+        (text.len() <= Self::MAX && first.is_ascii_alphanumeric() && text.bytes().all(ok)).then(|| Self(text.into()))
+    }
+}
+
+impl TokenId {
+    /// Takes an id that sidekey made; at most 64 visible ASCII characters are kept, others become `?`.
+    pub fn new(text: &str) -> Self {
+        let clean: String = text.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+        Self(clean.into())
+    }
+}
+
+/// Names one request in answers, logs and the audit: 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(u128);
+
+impl RequestId {
+    /// Makes the id from its number.
+    pub const fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The 32 hex digits.
+    pub fn hex(self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0; 32];
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,1 @@
+//! Request + lease → what is sent upstream.

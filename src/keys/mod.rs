@@ -1,0 +1,1 @@
+//! The life of a key, and leases of it.

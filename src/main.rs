@@ -1,0 +1,5 @@
+//! The `sidekey` command: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    sidekey::cli::run()
+}

@@ -1,0 +1,1 @@
+//! Counters whose labels are closed sets.

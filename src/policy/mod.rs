@@ -1,0 +1,1 @@
+//! Caller + operation → grant or a reason; pure, never awaits.

@@ -1,0 +1,1 @@
+//! A Twilio-compatible upstream in memory.

@@ -1,0 +1,1 @@
+//! Teams, tokens and sealed keys, in SQLite or PostgreSQL.

@@ -1,0 +1,1 @@
+//! rustls settings and reload.
