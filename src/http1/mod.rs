@@ -1,1 +1,16 @@
 //! HTTP/1.1 heads and body framing, parsed strictly; never does I/O.
+//!
+//! A proxy is safe only if what it judges is what the next hop reads. So nothing here is lenient: a head or a body that
+//! two parsers could read in two ways is an error, and nothing is repaired. `docs/decisions/` says why this is not
+//! hyper's HTTP/1.1 server.
+
+mod body;
+mod framing;
+mod head;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::{Body, BodyError, Progress};
+pub use framing::{Framing, FramingError, answer_framing, request_framing};
+pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, parse_answer, parse_request};

@@ -1,0 +1,135 @@
+//! Request and answer heads.
+
+use memchr::memchr_iter;
+use std::mem::MaybeUninit;
+
+/// Most header fields in one head; more is an attack or a mistake (hyper's own ceiling, too).
+pub const MAX_FIELDS: usize = 100;
+
+/// One header field, as it stands on the wire.
+pub type Field<'a> = httparse::Header<'a>;
+
+/// Why a head can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// The bytes are no HTTP/1.1 head.
+    Malformed(&'static str),
+    /// More fields than [`MAX_FIELDS`].
+    TooManyFields,
+}
+
+/// A request's head; borrows the bytes it was read from.
+#[derive(Debug)]
+pub struct RequestHead<'h, 'b> {
+    /// As sent; any token.
+    pub method: &'b str,
+    /// As sent: origin, absolute, authority or asterisk form.
+    pub target: &'b str,
+    /// HTTP/1.`minor`: 0 or 1.
+    pub minor: u8,
+    /// In the order sent.
+    pub fields: &'h [Field<'b>],
+}
+
+/// An answer's head; borrows the bytes it was read from.
+#[derive(Debug)]
+pub struct AnswerHead<'h, 'b> {
+    /// 100 to 999.
+    pub status: u16,
+    /// As sent; may be empty.
+    pub phrase: &'b str,
+    /// HTTP/1.`minor`: 0 or 1.
+    pub minor: u8,
+    /// In the order sent.
+    pub fields: &'h [Field<'b>],
+}
+
+/// Room for the fields of one head.
+pub type Slots<'b> = [MaybeUninit<Field<'b>>; MAX_FIELDS];
+
+/// Reads a request head and hands it to `read` with its length in bytes; `None` while the head is not complete.
+///
+/// # Errors
+/// [`HeadError`] as soon as no more bytes could mend it.
+pub fn parse_request<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&RequestHead<'_, '_>, usize) -> T,
+) -> Result<Option<T>, HeadError> {
+    let mut slots: Slots<'_> = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut slots) {
+        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Complete(length)) => {
+            strict_line_ends(&bytes[..length])?;
+            strict_fields(request.headers)?;
+            let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+                return Err(HeadError::Malformed("request line"));
+            };
+            Ok(Some(read(&RequestHead { method, target, minor, fields: request.headers }, length)))
+        }
+        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooManyFields),
+        Err(error) => Err(HeadError::Malformed(part(error))),
+    }
+}
+
+/// Reads an answer head and hands it to `read` with its length in bytes; `None` while the head is not complete.
+///
+/// # Errors
+/// [`HeadError`] as soon as no more bytes could mend it.
+pub fn parse_answer<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&AnswerHead<'_, '_>, usize) -> T,
+) -> Result<Option<T>, HeadError> {
+    let mut slots: Slots<'_> = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut answer = httparse::Response::new(&mut []);
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, &mut slots) {
+        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Complete(length)) => {
+            strict_line_ends(&bytes[..length])?;
+            let (Some(status), Some(minor)) = (answer.code, answer.version) else {
+                return Err(HeadError::Malformed("status line"));
+            };
+            let phrase = answer.reason.unwrap_or("");
+            Ok(Some(read(&AnswerHead { status, phrase, minor, fields: answer.headers }, length)))
+        }
+        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooManyFields),
+        Err(error) => Err(HeadError::Malformed(part(error))),
+    }
+}
+
+/// Every line ends with CRLF: a bare LF is a line end to some parsers only (RFC 9112 §2.2). httparse has already refused
+/// a CR that no LF follows. An empty line before the request line is refused for the same reason.
+fn strict_line_ends(head: &[u8]) -> Result<(), HeadError> {
+    if head.first().is_some_and(|b| matches!(b, b'\r' | b'\n')) {
+        return Err(HeadError::Malformed("empty line before the head"));
+    }
+    for at in memchr_iter(b'\n', head) {
+        if at == 0 || head[at - 1] != b'\r' {
+            return Err(HeadError::Malformed("line end"));
+        }
+    }
+    Ok(())
+}
+
+/// Values are visible ASCII, spaces and tabs: RFC 9110 §5.5 calls anything else obsolete, and hops differ on it.
+fn strict_fields(fields: &[Field<'_>]) -> Result<(), HeadError> {
+    for field in fields {
+        if !field.value.iter().all(|&b| matches!(b, b'\t' | b' '..=b'~')) {
+            return Err(HeadError::Malformed("header value"));
+        }
+    }
+    Ok(())
+}
+
+/// Which part of the head httparse stumbled over.
+fn part(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "header name",
+        httparse::Error::HeaderValue => "header value",
+        httparse::Error::NewLine => "line end",
+        httparse::Error::Status => "status",
+        httparse::Error::Token => "request line",
+        httparse::Error::Version => "HTTP version",
+        httparse::Error::TooManyHeaders => "number of headers",
+    }
+}
