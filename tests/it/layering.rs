@@ -1,0 +1,247 @@
+//! Reads `src/` and holds what the crate's docs promise: imports go strictly downward, secrets and time have one exit
+//! each, files stay short.
+
+use crate::support::source::{Source, Token, rust_files, shipped, without_tests};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Lines that a file may have at most.
+const LONGEST_FILE: usize = 600;
+
+/// Modules in which secret bytes may leave their box.
+const SECRET_EXITS: [&str; 5] = ["secret", "tls", "authn", "keys", "inject"];
+
+/// Single files that may do so too, each with its reason.
+const SECRET_EXITS_ELSEWHERE: [(&str, &str); 0] = [];
+
+/// Modules that compute and never wait.
+const PURE: [&str; 3] = ["policy", "twilio", "http1"];
+
+/// The rank table of `src/lib.rs`: module → rank.
+fn ranks(lib: &str) -> BTreeMap<String, u32> {
+    let mut ranks = BTreeMap::new();
+    for row in lib.lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let mut cells = row.split(" | ");
+        let Some(rank) = cells.next().and_then(|cell| cell.parse().ok()) else { continue };
+        let names = cells.next().unwrap_or_default().split('`').skip(1).step_by(2);
+        ranks.extend(names.map(|name| (name.to_owned(), rank)));
+    }
+    ranks
+}
+
+/// Every top-level module that the file names by a path from the crate's root, with the place.
+fn imports(file: &Source) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for at in file.find("crate : :") {
+        // `pub(in crate::x)` says who may see an item, and imports nothing.
+        if at > 0 && file.tokens[at - 1].text == "in" {
+            continue;
+        }
+        let names = first_names(&file.tokens[at + 3..]);
+        found.extend(names.into_iter().map(|name| (name, file.place(at))));
+    }
+    found
+}
+
+/// `a` for `a::b`, and `a` and `c` for `{a::b, c::{d, e}}`.
+fn first_names(path: &[Token]) -> Vec<String> {
+    if path.first().is_none_or(|token| token.text != "{") {
+        return path.first().map(|token| token.text.clone()).into_iter().collect();
+    }
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut before = "";
+    for token in path {
+        if depth == 1 && (before == "{" || before == ",") && token.text != "}" {
+            names.push(token.text.clone());
+        }
+        depth += i32::from(token.text == "{") - i32::from(token.text == "}");
+        if depth == 0 {
+            break;
+        }
+        before = &token.text;
+    }
+    names
+}
+
+/// What is wrong with one file's imports.
+fn import_faults(file: &Source, ranks: &BTreeMap<String, u32>) -> Vec<String> {
+    let own = file.module();
+    let mut faults = Vec::new();
+    for (name, place) in imports(file).into_iter().filter(|(name, _)| name != own) {
+        match (ranks.get(own), ranks.get(&name)) {
+            (Some(rank), Some(other)) if other < rank => {}
+            (Some(rank), Some(other)) => faults.push(format!("{place}: {own} ({rank}) imports {name} ({other})")),
+            _ => faults.push(format!("{place}: crate::{name}: name a module of the rank table by its own path")),
+        }
+    }
+    for at in file.find("super : : super") {
+        faults.push(format!("{}: begin at crate:: instead of climbing, so that the rank can be read", file.place(at)));
+    }
+    let depth = file.path.components().count();
+    let is_root = depth == 2 || (depth == 3 && file.path.ends_with("mod.rs"));
+    for at in file.find("super : :").into_iter().filter(|_| is_root && !has_inline_modules(file)) {
+        faults.push(format!("{}: super is the crate's root here: begin at crate::", file.place(at)));
+    }
+    faults
+}
+
+fn has_inline_modules(file: &Source) -> bool {
+    file.find("mod").iter().any(|&at| file.tokens.get(at + 2).is_some_and(|token| token.text == "{"))
+}
+
+/// Places where the pattern stands in files that `allowed` does not name.
+fn strays(files: &[Source], pattern: &str, allowed: impl Fn(&Source) -> bool) -> Vec<String> {
+    let strays = files.iter().filter(|file| !allowed(file));
+    strays.flat_map(|file| file.find(pattern).into_iter().map(|at| file.place(at))).collect()
+}
+
+/// Fails with one line for each fault.
+#[track_caller]
+fn assert_none(faults: &[String], rule: &str) {
+    let list = faults.iter().fold(String::new(), |mut list, fault| {
+        let _ = writeln!(list, "  {fault}");
+        list
+    });
+    assert!(faults.is_empty(), "{rule}:\n{list}");
+}
+
+fn table() -> BTreeMap<String, u32> {
+    ranks(include_str!("../../src/lib.rs"))
+}
+
+#[test]
+fn every_module_has_a_rank_and_every_rank_a_module() {
+    let declared: Vec<String> = shipped().iter().map(|file| file.module().to_owned()).collect();
+    let ranks = table();
+    let mut faults: Vec<String> = ranks.keys().filter(|name| !declared.contains(name)).cloned().collect();
+    faults.extend(declared.into_iter().filter(|name| name != "lib" && name != "main" && !ranks.contains_key(name)));
+    assert_none(&faults, "modules that only one of src/ and the table in src/lib.rs knows");
+}
+
+#[test]
+fn imports_go_strictly_downward() {
+    let ranks = table();
+    let files = shipped();
+    let inner = files.iter().filter(|file| file.module() != "lib" && file.module() != "main");
+    let faults: Vec<String> = inner.flat_map(|file| import_faults(file, &ranks)).collect();
+    assert_none(&faults, "imports against the rank table of src/lib.rs");
+}
+
+#[test]
+fn files_stay_short() {
+    let files = ["src", "tests"].into_iter().flat_map(rust_files);
+    let long = files.map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > LONGEST_FILE);
+    let faults: Vec<String> = long.map(|(path, lines)| format!("{}: {lines} lines", path.display())).collect();
+    assert_none(&faults, "files over 600 lines: split them by subject");
+}
+
+#[test]
+fn secrets_leave_their_box_in_few_places() {
+    let allowed = |file: &Source| {
+        let listed = SECRET_EXITS_ELSEWHERE.iter().any(|(path, _)| file.path.to_str() == Some(path));
+        listed || SECRET_EXITS.contains(&file.module())
+    };
+    let files = shipped();
+    let mut faults = strays(&files, ". expose (", allowed);
+    faults.extend(strays(&files, ". expose_str (", allowed));
+    faults.extend(strays(&files, "Secret : : expose", allowed));
+    assert_none(&faults, "secret bytes exposed outside secret, tls, authn, keys and inject");
+    let unused = SECRET_EXITS_ELSEWHERE
+        .iter()
+        .filter(|(path, _)| !files.iter().any(|file| file.path.to_str() == Some(path) && file.text.contains("expose")));
+    assert_none(&unused.map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>(), "exceptions that nothing needs");
+}
+
+#[test]
+fn time_is_read_in_clock_alone() {
+    let files = shipped();
+    let in_clock = |file: &Source| file.module() == "clock";
+    let mut faults = strays(&files, ": : now", in_clock);
+    faults.extend(strays(&files, ". elapsed (", in_clock));
+    assert_none(&faults, "time read outside clock: take a Clock (`clock.instant() - start` for a duration)");
+}
+
+#[test]
+fn pure_modules_never_wait() {
+    let faults = strays(&shipped(), "await", |file| !PURE.contains(&file.module()));
+    assert_none(&faults, "waiting in a module that only computes");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let files = shipped();
+    let mut faults = Vec::new();
+    for pattern in [". unwrap ( )", "todo !", "unimplemented !", "dbg !"] {
+        faults.extend(strays(&files, pattern, |_| false));
+    }
+    // Written in halves, so that this file does not find itself.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME")];
+    for (path, text) in ["src", "tests"].into_iter().flat_map(rust_files) {
+        let marked = text.lines().enumerate().filter(|(_, line)| marks.iter().any(|mark| line.contains(mark)));
+        faults.extend(marked.map(|(at, _)| format!("{}:{}", path.display(), at + 1)));
+    }
+    assert_none(&faults, "unwraps and markers of unfinished work");
+}
+
+/// The checks themselves: each finds what it is there to find.
+mod checks {
+    use super::*;
+
+    const LIB: &str =
+        "//! | rank | module |\n//! |---|---|\n//! | 0 | [`low`] | a |\n//! | 1 | [`mid`] · [`even`] | b |\n";
+
+    fn faults(text: &str) -> usize {
+        let file = Source::parse("src/mid/part.rs", text).expect("tokens");
+        import_faults(&file, &ranks(LIB)).len()
+    }
+
+    #[test]
+    fn the_table_is_read() {
+        let want = [("even", 1), ("low", 0), ("mid", 1)].map(|(name, rank)| (name.to_owned(), rank));
+        assert_eq!(ranks(LIB), BTreeMap::from(want));
+    }
+
+    #[test]
+    fn only_lower_ranks_pass() {
+        assert_eq!(faults("use crate::low::X; use crate::{low, mid::{Y, Z}};"), 0);
+        assert_eq!(faults("use crate::even::X;"), 1);
+        assert_eq!(faults("use crate::{low::{A, B}, even::{C}};"), 1);
+        assert_eq!(faults("fn f() { $crate::even::g!() }"), 1);
+        assert_eq!(faults("use crate::*;"), 1);
+        assert_eq!(faults("use super::super::low;"), 1);
+        let file = Source::parse("src/low.rs", "use super::mid;").expect("tokens");
+        assert_eq!(import_faults(&file, &ranks(LIB)).len(), 1);
+    }
+
+    #[test]
+    fn comments_strings_and_tests_are_left_out() {
+        assert_eq!(faults("/// crate::even::X\nconst A: &str = \"crate::even\"; // crate::even"), 0);
+        assert_eq!(faults("#[cfg(test)]\nmod tests { use crate::even::X; }"), 0);
+        assert_eq!(faults("#[cfg(test)] use crate::{even, low}; use crate::even::Y;"), 1);
+        assert_eq!(
+            faults("#[cfg(test)] #[allow(x)] pub(crate) fn f() -> M<A, B> { crate::even::x() } use crate::even;"),
+            1
+        );
+        assert_eq!(faults("#[cfg(not(test))] use crate::even::X;"), 1);
+        assert_eq!(faults("struct S { #[cfg(test)] a: crate::even::A, b: crate::even::B }"), 1);
+    }
+
+    #[test]
+    fn test_files_are_known_by_their_declaration() {
+        let text = "#[cfg(test)]\nmod tests;\nmod shipped;";
+        let parse = |(path, text)| Source::parse(path, text).expect("tokens");
+        let files = [
+            ("src/mid/part.rs", text),
+            ("src/mid/part/tests.rs", ""),
+            ("src/mid/part/tests/more.rs", ""),
+            ("src/mid/part/shipped.rs", ""),
+            ("src/mid/tests.rs", ""),
+        ];
+        let kept: Vec<_> = without_tests(files.map(parse).into()).into_iter().map(|file| file.path).collect();
+        assert_eq!(
+            kept,
+            ["src/mid/part.rs", "src/mid/part/shipped.rs", "src/mid/tests.rs"].map(std::path::PathBuf::from)
+        );
+    }
+}
