@@ -1,12 +1,18 @@
-//! rustls settings and their reload: what callers see (`server`), what upstreams see ([`upstream`]), and the leaves of
-//! the private CA (`leaf`).
+//! rustls settings and their reload: what callers see ([`server`]), what upstreams see ([`upstream`]), and the leaves of
+//! the private CA ([`leaf`]).
 //!
 //! Owns every certificate and private key of TLS; never opens a socket and never decides who a caller is: it hands on
-//! the `identity` that a verified client certificate states, and `authn` makes a team of it. One TLS stack (rustls),
+//! the [`identity`] that a verified client certificate states, and `authn` makes a team of it. One TLS stack (rustls),
 //! one crypto provider (aws-lc-rs).
 
 pub mod files;
+pub mod identity;
+pub mod leaf;
+pub mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod upstream;
+pub mod watch;
 use rustls::crypto::CryptoProvider;
 use std::fmt;
 use std::path::{Path, PathBuf};

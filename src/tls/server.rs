@@ -1,0 +1,133 @@
+//! TLS towards callers: `listen.tls`.
+//!
+//! HTTP/2 and HTTP/1.1 by ALPN, TLS 1.2 and 1.3, client certificates by `client_ca`. Every fault of a file fails closed:
+//! sidekey does not start, or keeps what it had. No early data: a replayed request would be sent twice. Sessions are
+//! kept in the memory of one set of settings, never in tickets that another could open, so that no identity from a
+//! resumed session crosses from one listener to another or survives a change of the roots.
+
+use super::leaf::Leaves;
+use super::watch::{Reload, Watched};
+use super::{Error, files, provider};
+use crate::config;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use std::fmt;
+use std::sync::Arc;
+
+/// ALPN towards callers.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Sessions kept for resumption. One with a client certificate takes about 3 kB, so 12 MB at most.
+const SESSIONS: usize = 4096;
+
+/// The settings of `listen.tls`, re-read when their files change.
+pub struct ServerTls {
+    watched: Watched<Arc<ServerConfig>>,
+}
+
+impl ServerTls {
+    /// Reads the files of `[tls]`. With `leaves`, the names they answer for are answered with a leaf, and `[tls]` may be
+    /// absent; every other name, and a caller that names none, gets the certificate of `[tls]`.
+    pub fn open(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Self, Error> {
+        if tls.is_none() && leaves.is_none() {
+            return Err(Error::general("listen.tls needs a certificate: add [tls] with cert and key, or [intercept]"));
+        }
+        let tls = tls.cloned();
+        let paths = tls.iter().flat_map(|t| [Some(&t.cert), Some(&t.key), t.client_ca.as_ref()]);
+        let paths = paths.flatten().cloned().collect();
+        let watched = Watched::open(paths, move || load(tls.as_ref(), leaves.clone()))?;
+        Ok(Self { watched })
+    }
+
+    /// The settings for the next connection.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.watched.current())
+    }
+
+    /// Reads the files again if they changed; see [`Watched::poll`].
+    pub fn poll(&self) -> Reload {
+        self.watched.poll()
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls(…)")
+    }
+}
+
+/// Settings for a listener or a tunnel: `resolver` picks the certificate, `verifier` judges the caller's.
+pub(super) fn settings(
+    resolver: Arc<dyn ResolvesServerCert>,
+    client_certs: Option<ClientCerts>,
+    sessions: usize,
+) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|fault| Error::general(format!("TLS can't be set up: {fault}")))?;
+    let mut config = match client_certs {
+        None => builder.with_no_client_auth().with_cert_resolver(resolver),
+        Some(ClientCerts(verifier)) => builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver),
+    };
+    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+    config.session_storage = ServerSessionMemoryCache::new(sessions);
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+/// Which client certificates are taken.
+pub(super) struct ClientCerts(Arc<dyn rustls::server::danger::ClientCertVerifier>);
+
+fn load(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Arc<ServerConfig>, Error> {
+    let own = tls.map(own_certificate).transpose()?;
+    let client_certs = tls.map(client_certs).transpose()?.flatten();
+    settings(Arc::new(Names { own, leaves }), client_certs, SESSIONS).map(Arc::new)
+}
+
+/// The chain and key of `[tls]`, which must belong together.
+fn own_certificate(tls: &config::Tls) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = files::certificates(&tls.cert)?;
+    let key = files::private_key(&tls.key)?;
+    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(|fault| match fault {
+        rustls::Error::InconsistentKeys(_) => {
+            Error::of(&tls.key, format!("is not the key of the first certificate in {}", tls.cert.display()))
+        }
+        fault => Error::of(&tls.key, format!("can't be used with {}: {fault}", tls.cert.display())),
+    })
+}
+
+/// Who may present a certificate: `None` where no `client_ca` is named.
+fn client_certs(tls: &config::Tls) -> Result<Option<ClientCerts>, Error> {
+    let Some(path) = &tls.client_ca else {
+        if tls.client_cert_required {
+            return Err(Error::general("[tls] client_cert = \"required\" needs client_ca: the roots to check them by"));
+        }
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    files::add_roots(&mut roots, path)?;
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    if !tls.client_cert_required {
+        builder = builder.allow_unauthenticated();
+    }
+    let verifier = builder.build().map_err(|fault| Error::of(path, format!("can't be used as roots: {fault}")))?;
+    Ok(Some(ClientCerts(verifier)))
+}
+
+/// Picks the certificate by the name that the caller asked for.
+#[derive(Debug)]
+struct Names {
+    own: Option<Arc<CertifiedKey>>,
+    leaves: Option<Arc<Leaves>>,
+}
+
+impl ResolvesServerCert for Names {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let leaf = hello.server_name().zip(self.leaves.as_ref()).and_then(|(name, leaves)| leaves.leaf(name));
+        leaf.or_else(|| self.own.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;
