@@ -21,6 +21,7 @@
 //! | 0 | [`ids`] | newtypes safe to log |
 //! | 0 | [`secret`] | bytes that cannot print, serialise or linger; one greppable exit |
 //! | 0 | [`clock`] | wall and monotonic time |
+//! | 0 | [`headers`] · [`net`] | which fields end at this hop · sockets, buffers, deadlines |
 //! | 1 | [`config`] | text → values that cannot be wrong; all faults at once |
 //! | 1 | [`error`] | every way a request ends without an upstream answer: one exhaustive table |
 //! | 1 | [`http1`] | HTTP/1.1 heads and body framing, parsed strictly; never does I/O |
@@ -37,7 +38,9 @@
 //! | 11 | [`cli`] | commands |
 
 pub mod clock;
+pub mod headers;
 pub mod ids;
+pub mod net;
 pub mod secret;
 
 pub mod config;

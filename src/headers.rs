@@ -1,0 +1,148 @@
+//! Pure rules for header fields: which ones end at this hop, which ones only sidekey may write.
+
+/// What becomes of a caller's header field on its way upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    /// It is passed on as it is.
+    Pass,
+    /// It ends here: hop-by-hop, a proof, framing that is written anew, forged identity.
+    Drop,
+    /// `Connection`: its value names more fields that end here.
+    Connection,
+    /// `Accept-Encoding`: passed only with what the answer can be read in.
+    AcceptEncoding,
+}
+
+/// The rule for a caller's field. Names are compared without case.
+///
+/// A name with an underscore is dropped: some servers read it as its twin with a hyphen (CVE-2025-64484).
+pub fn inbound(name: &str) -> Inbound {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let starts = |prefix: &str| {
+        name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    if name.contains('_') {
+        return Inbound::Drop;
+    }
+    let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
+        Some(b'a') if is("accept-encoding") => return Inbound::AcceptEncoding,
+        Some(b'a') => is("authorization"),
+        Some(b'c') if is("connection") => return Inbound::Connection,
+        Some(b'c') => is("content-length") || is("cookie"),
+        Some(b'e') => is("expect"),
+        Some(b'f') => is("forwarded"),
+        Some(b'h') => is("host") || is("http2-settings"),
+        Some(b'i') => starts("i-twilio-"),
+        Some(b'k') => is("keep-alive"),
+        Some(b'm') => is("max-forwards"),
+        Some(b'p') => starts("proxy-"),
+        Some(b's') => starts("sidekey-"),
+        Some(b't') => is("te") || is("trailer") || is("transfer-encoding"),
+        Some(b'u') => is("upgrade"),
+        Some(b'v') => is("via"),
+        Some(b'x') => ["x-forwarded-", "x-http-method", "x-method-override", "x-original-", "x-real-ip", "x-rewrite-"]
+            .into_iter()
+            .any(starts),
+        _ => false,
+    };
+    if dropped { Inbound::Drop } else { Inbound::Pass }
+}
+
+/// What becomes of an upstream's header field on its way to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// It is passed on (after a look for the key's secret).
+    Pass,
+    /// It ends here: hop-by-hop, or framing that is written anew.
+    Drop,
+    /// `Connection`: its value names more fields that end here.
+    Connection,
+    /// `Content-Length`: kept where the body stays as long as it is.
+    ContentLength,
+    /// `Content-Encoding`: dropped where the body is decoded.
+    ContentEncoding,
+    /// `Location`: may point at a host that is reached through the broker.
+    Location,
+    /// `Content-Type`: decides whether the body may hold links.
+    ContentType,
+}
+
+/// The rule for an upstream's field. Names are compared without case.
+pub fn outbound(name: &str) -> Outbound {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
+        Some(b'c') if is("connection") => return Outbound::Connection,
+        Some(b'c') if is("content-type") => return Outbound::ContentType,
+        Some(b'c') if is("content-length") => return Outbound::ContentLength,
+        Some(b'c') if is("content-encoding") => return Outbound::ContentEncoding,
+        Some(b'l') if is("location") => return Outbound::Location,
+        Some(b'k') => is("keep-alive"),
+        Some(b'p') => is("proxy-connection") || is("proxy-authenticate") || is("proxy-authentication-info"),
+        Some(b's') => is("sidekey-error") || is("sidekey-request-id"),
+        Some(b't') => is("te") || is("trailer") || is("transfer-encoding"),
+        Some(b'u') => is("upgrade"),
+        _ => false,
+    };
+    if dropped { Outbound::Drop } else { Outbound::Pass }
+}
+
+/// Whether a `Connection` value names this field. An empty value names none.
+pub fn names(connection: &[u8], name: &str) -> bool {
+    tokens(connection).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// The tokens of a comma-separated value, without the spaces around them.
+pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_not_cross_does_not() {
+        for name in [
+            "Authorization",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Cookie",
+            "TE",
+            "Trailer",
+            "Keep-Alive",
+            "Upgrade",
+            "HTTP2-Settings",
+            "Expect",
+            "Max-Forwards",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+            "I-Twilio-Auth-Account",
+            "X-Forwarded-For",
+            "X-Forwarded-Prefix",
+            "Forwarded",
+            "Via",
+            "X-Real-IP",
+            "Content_Length",
+            "X-Auth_User",
+            "Sidekey-Request-Id",
+            "Transfer-Encoding",
+            "Content-Length",
+            "Host",
+        ] {
+            assert_eq!(inbound(name), Inbound::Drop, "{name}");
+            assert_eq!(inbound(&name.to_lowercase()), Inbound::Drop, "{name}");
+        }
+        for name in ["Accept", "User-Agent", "Content-Type", "If-Match", "X-Twilio-Client", "Idempotency-Key"] {
+            assert_eq!(inbound(name), Inbound::Pass, "{name}");
+        }
+    }
+
+    #[test]
+    fn connection_names_fields() {
+        assert!(names(b"close, X-Secret ,", "x-secret"));
+        assert!(!names(b"close", "clos"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Listener sockets.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+/// Connections that wait to be accepted. Bursts of short connections need room; the kernel caps it at `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Binds one listener socket per core to the same address; the kernel spreads connections over them.
+///
+/// # Errors
+/// The operating system's, from the first socket that fails.
+pub fn bind_tcp(address: SocketAddr, cores: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // SO_REUSEPORT would let a second broker, started by mistake, take half of the connections in silence.
+    drop(socket_at(address, false)?);
+    let mut address = address;
+    let mut sockets = Vec::with_capacity(cores);
+    for _ in 0..cores.max(1) {
+        let socket = socket_at(address, true)?;
+        socket.listen(BACKLOG)?;
+        let listener = std::net::TcpListener::from(socket);
+        // Port 0 is chosen once; the other cores share it.
+        address = listener.local_addr()?;
+        sockets.push(listener);
+    }
+    Ok(sockets)
+}
+
+/// A socket bound to `address`.
+fn socket_at(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Binds a Unix socket. A stale socket file of a process that is gone is replaced; a live one is not.
+///
+/// # Errors
+/// `AddrInUse` if somebody listens there, otherwise the operating system's.
+pub fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{}: somebody listens there", path.display())));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

@@ -1,0 +1,11 @@
+//! Sockets as one type, buffers lent per core, deadlines without a timer for each, listeners.
+
+mod buffers;
+mod listen;
+mod stream;
+mod watch;
+
+pub use buffers::Buffers;
+pub use listen::{bind_tcp, bind_unix};
+pub use stream::Stream;
+pub use watch::{Expired, Watch, Watchdog};
