@@ -1,1 +1,5 @@
 //! Proof → caller.
+
+pub mod token;
+
+pub use token::Token;

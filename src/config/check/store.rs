@@ -1,0 +1,121 @@
+//! `[store]` and `[audit]`: what is kept, and where.
+
+use crate::config::defaults;
+use crate::config::raw::{Entry, Section, Wrong};
+use crate::config::reference::{self, Reference};
+use crate::config::types::{Audit, AuditMode, Durability, RootKey, Store, StoreUrl};
+use crate::config::value;
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const URL: &str = "write \"sqlite:sidekey.db\", \"postgres://HOST/DATABASE\", or a reference: \"env:DATABASE_URL\"";
+const DAY: Duration = Duration::from_hours(24);
+
+/// `[store]`
+pub(super) fn store(root: &mut Section<'_, '_>) -> Option<Store> {
+    let mut table = root.section("store")?;
+    let url = table.need("url", URL, url);
+    let root_key = table.need("root_key", "write root_key = \"file:sidekey.key\" or \"env:NAME\"", root_key);
+    let staleness = value::duration_in(Duration::from_secs(1)..=DAY * 30);
+    let max_staleness = table.or("max_staleness", defaults::MAX_STALENESS, staleness);
+    // Below a second, a rotation could not finish before the next one began.
+    let rotate_every = table.get("rotate_every", value::duration_in(Duration::from_secs(1)..=DAY * 3650));
+    table.finish();
+    Some(Store { url: url?, root_key: root_key?, max_staleness, rotate_every })
+}
+
+fn url(entry: &Entry<'_, '_>) -> Result<StoreUrl, Wrong> {
+    let text = entry.text(URL)?;
+    if let Some(file) = text.strip_prefix("sqlite:") {
+        return sqlite(entry, file);
+    }
+    if is_postgres(text) {
+        if has_password(text) {
+            let mend = "write url = \"env:NAME\" or \"file:PATH\", and replace the password";
+            return Err(Wrong::new("holds a literal password", mend));
+        }
+        return Ok(StoreUrl::Postgres(Secret::from(text.to_owned())));
+    }
+    // Any other scheme is a mistake about databases, not a secret in the wrong place.
+    if text.contains("://") {
+        return Err(Wrong::new("is a kind of store that sidekey does not know", URL));
+    }
+    let url = reference::text(entry)?;
+    match url.strip_prefix("sqlite:") {
+        Some(file) => sqlite(entry, file),
+        None if is_postgres(&url) => Ok(StoreUrl::Postgres(reference::boxed(&url))),
+        _ => Err(Wrong::new("what it refers to is neither sqlite: nor postgres://", URL)),
+    }
+}
+
+fn sqlite(entry: &Entry<'_, '_>, file: &str) -> Result<StoreUrl, Wrong> {
+    let file = file.strip_prefix("//").unwrap_or(file);
+    if file.is_empty() || file.starts_with(':') || file.contains(['\0', '?']) {
+        return Err(Wrong::new(
+            "does not name a file",
+            "write \"sqlite:PATH\"; a store in memory would forget its keys",
+        ));
+    }
+    Ok(StoreUrl::Sqlite(entry.gather.path(file)))
+}
+
+fn is_postgres(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
+
+/// Whether a PostgreSQL URL holds a password, in the user info or as a parameter.
+fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let info = authority.rsplit_once('@').map_or("", |(info, _)| info);
+    let parameter = form_urlencoded::parse(parameters.as_bytes()).any(|(name, _)| name.contains("password"));
+    info.contains(':') || parameter
+}
+
+fn root_key(entry: &Entry<'_, '_>) -> Result<RootKey, Wrong> {
+    match reference::reference(entry)? {
+        // Not read here: a new SQLite store makes it.
+        Reference::File(path, _) => Ok(RootKey::File(path)),
+        Reference::Env(_) => {
+            let text = reference::text(entry)?;
+            reference::decode_key(&text)?;
+            Ok(RootKey::Value(reference::boxed(&text)))
+        }
+    }
+}
+
+/// `[audit]`
+pub(super) fn audit(root: &mut Section<'_, '_>) -> Audit {
+    let mut audit = Audit {
+        file: Some(root.gather.path(defaults::AUDIT_FILE)),
+        mode: AuditMode::Required,
+        durability: Durability::Write,
+        signing_key: None,
+        hash_key: None,
+        max_size: defaults::AUDIT_MAX_SIZE,
+        max_age: defaults::AUDIT_MAX_AGE,
+        retention: None,
+    };
+    let Some(mut table) = root.section("audit") else { return audit };
+    audit.file = table.or("file", audit.file, file);
+    let modes = &[("required", AuditMode::Required), ("best_effort", AuditMode::BestEffort)];
+    audit.mode = table.or("mode", audit.mode, value::one_of(modes));
+    let durabilities =
+        &[("write", Durability::Write), ("fsync", Durability::Fsync), ("buffered", Durability::Buffered)];
+    audit.durability = table.or("durability", audit.durability, value::one_of(durabilities));
+    audit.signing_key = table.get("signing_key", reference::key_bytes);
+    audit.hash_key = table.get("hash_key", reference::key_bytes);
+    audit.max_size = table.or("max_size", audit.max_size, value::size_in(4 << 10..=1 << 40));
+    audit.max_age = table.or("max_age", audit.max_age, value::duration_in(Duration::from_secs(1)..=DAY * 3650));
+    audit.retention = table.get("retention", value::duration_in(Duration::from_secs(1)..=DAY * 36_500));
+    table.finish();
+    audit
+}
+
+fn file(entry: &Entry<'_, '_>) -> Result<Option<PathBuf>, Wrong> {
+    if entry.value.as_str() == Some("-") {
+        return Ok(None);
+    }
+    value::path(entry).map(Some)
+}

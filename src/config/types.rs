@@ -1,0 +1,370 @@
+//! What the rest of the program sees: checked values only.
+
+use super::fault::Fault;
+use crate::ids::{AccountSid, KeySid, TeamId};
+use crate::secret::Secret;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[tls]`
+    pub tls: Option<Tls>,
+    /// `[intercept]`
+    pub intercept: Option<Intercept>,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[store]`; `None` when teams are declared in the file.
+    pub store: Option<Store>,
+    /// `[admin]`
+    pub admin: Option<Admin>,
+    /// `[audit]`
+    pub audit: Audit,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[[jwt]]`
+    pub jwt: Vec<Jwt>,
+    /// `[[certificate]]`
+    pub certificates: Vec<Certificate>,
+    /// `[[team]]`
+    pub teams: Vec<Team>,
+    /// What is allowed but unwise, for whoever starts the program to print.
+    pub warnings: Vec<Fault>,
+    /// Files whose content was read into this value, the config file itself first: a change of one asks for a reload.
+    pub sources: Vec<PathBuf>,
+}
+
+/// `[listen]`: where callers and operators connect.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Plain HTTP for callers; also answers CONNECT and absolute-form.
+    pub proxy: Option<SocketAddr>,
+    /// HTTPS for callers.
+    pub tls: Option<SocketAddr>,
+    /// Unix socket for callers.
+    pub unix: Option<PathBuf>,
+    /// Admin API, health and metrics.
+    pub admin: Option<SocketAddr>,
+}
+
+/// `[tls]`: the certificate of `listen.tls`. Files are re-read when they change.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM chain.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// PEM roots for client certificates; `None`: no client certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a connection without a client certificate is refused (`client_cert = "required"`).
+    pub client_cert_required: bool,
+}
+
+/// `[intercept]`: the private CA whose leaves answer for `*.twilio.com`.
+#[derive(Clone, Debug)]
+pub struct Intercept {
+    /// PEM certificate of the CA.
+    pub ca_cert: PathBuf,
+    /// PEM key of the CA.
+    pub ca_key: PathBuf,
+}
+
+/// `[upstream]`: where Twilio is reached, and as whom.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The account that keys and default pins belong to.
+    pub account_sid: AccountSid,
+    /// Where `api.twilio.com` is reached.
+    pub url: Origin,
+    /// Extra roots for upstream TLS, PEM.
+    pub ca: Option<PathBuf>,
+    /// Ceiling on a TCP and TLS connect.
+    pub connect_timeout: Duration,
+    /// Ceiling on the wait for an answer's head.
+    pub response_timeout: Duration,
+    /// Where other hosts are reached, by their own (lower-case) name.
+    pub hosts: BTreeMap<String, Origin>,
+    /// What master teams and key management use.
+    pub master: Option<Master>,
+}
+
+/// Scheme, host and port of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// DNS name or IP literal (without brackets), lower-case.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Origin {
+    /// Reads `https://host`, `http://host:port` and the like; `None` for anything with a path, a query or user info.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (tls, rest) = match text.split_once("://")? {
+            (scheme, rest) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            (scheme, rest) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            _ => return None,
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (literal, port) = rest.split_once(']')?;
+                literal.parse::<Ipv6Addr>().ok()?;
+                (literal, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            }
+            None => match authority.split_once(':') {
+                Some((name, port)) => (host_name(name)?, Some(port)),
+                None => (host_name(authority)?, None),
+            },
+        };
+        let port = match port {
+            None if tls => 443,
+            None => 80,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().ok().filter(|port| *port != 0)?
+            }
+            Some(_) => return None,
+        };
+        Some(Self { tls, host: host.to_ascii_lowercase(), port })
+    }
+
+    /// Whether the host is this machine, by name or by address.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// The name, if it is one that DNS or `/etc/hosts` could hold.
+fn host_name(name: &str) -> Option<&str> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    (name.len() <= 253 && name.split('.').all(label)).then_some(name)
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls { "https://" } else { "http://" })?;
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?;
+        } else {
+            f.write_str(&self.host)?;
+        }
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => Ok(()),
+            (_, port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+/// `[upstream.master]`: AC + auth token, or a Main key.
+#[derive(Clone, Debug)]
+pub struct Master {
+    /// `AC…` or `SK…`.
+    pub username: String,
+    /// Auth token or key secret.
+    pub password: Secret,
+}
+
+/// `[store]`: where teams, tokens and keys live.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which database.
+    pub url: StoreUrl,
+    /// Where the root key is: a file that a new SQLite store may create, or bytes already read from the environment.
+    pub root_key: RootKey,
+    /// How long a broker that lost its store keeps serving what it knows; after that it denies.
+    pub max_staleness: Duration,
+    /// Rotation of every team's key, unless the team has its own; `None`: only by command.
+    pub rotate_every: Option<Duration>,
+}
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum StoreUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A connection string; it may hold a password.
+    Postgres(Secret),
+}
+
+/// Where the root key is.
+#[derive(Clone, Debug)]
+pub enum RootKey {
+    /// A file of base64; made with a new SQLite store, never for a store that exists.
+    File(PathBuf),
+    /// Base64 read from the environment.
+    Value(Secret),
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Bearer token of the admin API.
+    pub token: Secret,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// A file, or `None` for stdout.
+    pub file: Option<PathBuf>,
+    /// What happens to a request that can't be recorded.
+    pub mode: AuditMode,
+    /// How a record is kept before its request goes upstream.
+    pub durability: Durability,
+    /// Ed25519 seed (32 bytes) for signed checkpoints; `None`: chain only.
+    pub signing_key: Option<Secret>,
+    /// Key for hashing phone numbers; `None`: derived from a random key kept beside the file.
+    pub hash_key: Option<Secret>,
+    /// Rotate above this many bytes.
+    pub max_size: u64,
+    /// Rotate above this age.
+    pub max_age: Duration,
+    /// How long rotated files are kept; `None`: for ever.
+    pub retention: Option<Duration>,
+}
+
+/// What happens to a request that can't be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditMode {
+    /// It is refused with `audit_unavailable`.
+    Required,
+    /// It passes and is counted.
+    BestEffort,
+}
+
+/// How a record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// In the kernel: survives `kill -9`.
+    Write,
+    /// On disk: survives power loss.
+    Fsync,
+    /// In memory for at most the stated window.
+    Buffered,
+}
+
+/// `[limits]`: ceilings, each documented with its unit and reason where its default is set.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of one request body.
+    pub max_body: u64,
+    /// Bytes of one request head.
+    pub max_head: usize,
+    /// Caller connections, all listeners together.
+    pub max_connections: usize,
+    /// How long a caller may take to send a request head, from its first byte.
+    pub head_timeout: Duration,
+    /// How long a caller connection may idle between requests.
+    pub idle_timeout: Duration,
+    /// How long one read or write of a body may stall.
+    pub body_timeout: Duration,
+    /// Idle upstream connections kept per core and origin.
+    pub upstream_idle: usize,
+    /// How long an idle upstream connection is kept.
+    pub upstream_idle_timeout: Duration,
+    /// How long a stopping broker lets requests finish.
+    pub drain_timeout: Duration,
+    /// Runtimes, one per core; `0`: as many as the machine has.
+    pub cores: usize,
+}
+
+/// `[[jwt]]`: JWTs as proofs.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// `aud`, exactly one of the token's.
+    pub audience: String,
+    /// Where the key set is.
+    pub jwks: Jwks,
+    /// Accepted algorithms, asymmetric only.
+    pub algorithms: Vec<String>,
+    /// Claim that names the team.
+    pub team_claim: Option<String>,
+    /// Team by `sub`.
+    pub subjects: BTreeMap<String, TeamId>,
+    /// Clock skew that is forgiven.
+    pub leeway: Duration,
+    /// How old a key set may be.
+    pub max_age: Duration,
+}
+
+/// Where a key set is.
+#[derive(Clone, Debug)]
+pub enum Jwks {
+    /// Fetched and refreshed in the background.
+    Url(String),
+    /// Read, and re-read when it changes.
+    File(PathBuf),
+}
+
+/// `[[certificate]]`: client certificates as proofs.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// URI or DNS name; one trailing `*` allowed.
+    pub san: String,
+    /// Whose callers these are.
+    pub team: TeamId,
+}
+
+/// What a team may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Everything but management resources.
+    Standard,
+    /// Everything, with `[upstream.master]`.
+    Master,
+}
+
+/// A team's own policy, on top of its kind. Names are operations as `explain` prints them (`api:Messages:create`); a
+/// trailing `*` matches any rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TeamPolicy {
+    /// Credential operations that are closed by default and open to this team. Never opens a core management resource.
+    pub open: Vec<String>,
+    /// If not empty, only these operations are allowed.
+    pub allow: Vec<String>,
+    /// Operations refused whatever `allow` says.
+    pub deny: Vec<String>,
+}
+
+/// `[[team]]`: a team declared in the file.
+#[derive(Clone, Debug)]
+pub struct Team {
+    /// Its name.
+    pub name: TeamId,
+    /// Standard or master.
+    pub kind: Kind,
+    /// The accounts it is pinned to; empty: `upstream.account_sid` for a standard team, no pin for a master team.
+    pub accounts: Vec<AccountSid>,
+    /// SHA-256 of its tokens.
+    pub token_sha256: Vec<[u8; 32]>,
+    /// Its key.
+    pub key: Option<TeamKey>,
+    /// Its own policy.
+    pub policy: TeamPolicy,
+}
+
+/// A key declared in the file.
+#[derive(Clone, Debug)]
+pub struct TeamKey {
+    /// The key's SID.
+    pub sid: KeySid,
+    /// Its secret.
+    pub secret: Secret,
+}
