@@ -2,12 +2,12 @@
 
 use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, KeySid, TeamId};
-use crate::secret::Secret;
+use crate::secret::{Secret, Spellings};
 use arc_swap::{ArcSwap, Guard};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
 /// A key that requests are sent with: SID and secret as one value, so that no request mixes two keys.
@@ -28,6 +28,8 @@ pub struct Key {
     rejected: AtomicBool,
     /// Unix second of the last use.
     last_use: AtomicU64,
+    /// What answers are searched for; made at the first use, since most keys of a large directory are idle.
+    spellings: OnceLock<Spellings>,
 }
 
 impl Key {
@@ -47,6 +49,7 @@ impl Key {
             signs,
             rejected: AtomicBool::new(false),
             last_use: AtomicU64::new(0),
+            spellings: OnceLock::new(),
         }
     }
 
@@ -63,6 +66,11 @@ impl Key {
     /// The `Authorization` value that carries the key.
     pub const fn authorization(&self) -> &Secret {
         &self.authorization
+    }
+
+    /// What an answer must not contain.
+    pub fn spellings(&self) -> &Spellings {
+        self.spellings.get_or_init(|| Spellings::of(&self.secret))
     }
 
     /// Notes that the upstream refused this key; `true` the first time.

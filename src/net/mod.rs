@@ -2,10 +2,12 @@
 
 mod buffers;
 mod listen;
+mod pipe;
 mod stream;
 mod watch;
 
 pub use buffers::Buffers;
 pub use listen::{bind_tcp, bind_unix};
+pub use pipe::{LocalExecutor, Pipe, PipeBody, pipe};
 pub use stream::Stream;
 pub use watch::{Expired, Watch, Watchdog};

@@ -1,0 +1,94 @@
+//! A body for hyper that another task of the same core feeds, one piece at a time: what can't be sent yet is not read yet.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// The feeding end.
+#[derive(Debug)]
+pub struct Pipe(mpsc::Sender<Result<Bytes, io::Error>>);
+
+/// The end that hyper reads.
+#[derive(Debug)]
+pub struct PipeBody {
+    receiver: Option<mpsc::Receiver<Result<Bytes, io::Error>>>,
+    /// Bytes still to come, where the framing says so.
+    left: Option<u64>,
+}
+
+/// A pipe for a body of `length` bytes, where that is known.
+pub fn pipe(length: Option<u64>) -> (Pipe, PipeBody) {
+    let (sender, receiver) = mpsc::channel(1);
+    (Pipe(sender), PipeBody { receiver: Some(receiver), left: length })
+}
+
+impl PipeBody {
+    /// A body that is empty from the start.
+    pub const fn empty() -> Self {
+        Self { receiver: None, left: Some(0) }
+    }
+}
+
+impl Pipe {
+    /// Hands over a piece; waits while the last one is not taken.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the reading end is gone.
+    pub async fn feed(&self, data: &[u8]) -> io::Result<()> {
+        self.0.send(Ok(Bytes::copy_from_slice(data))).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Ends the body with an error, so that its reader sees a cut and not an end.
+    pub fn cut(self) {
+        // If the reader is gone or a piece waits, dropping the rest of the connection says the same.
+        let _ = self.0.try_send(Err(io::ErrorKind::UnexpectedEof.into()));
+    }
+
+    /// Whether nobody reads any more.
+    pub fn closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Resolves when nobody reads any more.
+    pub async fn gone(&self) {
+        self.0.closed().await;
+    }
+}
+
+impl Body for PipeBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(receiver) = &mut self.receiver else { return Poll::Ready(None) };
+        receiver.poll_recv(cx).map(|piece| {
+            let piece = piece?;
+            if let (Some(left), Ok(data)) = (&mut self.left, &piece) {
+                *left = left.saturating_sub(data.len() as u64);
+            }
+            Some(piece.map(Frame::data))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.receiver.is_none() || self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Spawns hyper's tasks on this core.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(future));
+    }
+}

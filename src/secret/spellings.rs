@@ -1,0 +1,141 @@
+//! The ways a secret can be spelled in an answer: what an echoing upstream could send back.
+
+use super::Secret;
+use aho_corasick::AhoCorasick;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::fmt;
+use std::fmt::Write;
+
+/// Secrets shorter than this are not sought: they would be found everywhere. Twilio's have 32 characters.
+const SHORTEST: usize = 8;
+
+/// Finds a secret in raw, Base64 (at any offset, so also inside a Basic value), hexadecimal, percent-encoded and
+/// JSON-escaped form.
+pub struct Spellings {
+    automaton: Option<AhoCorasick>,
+    longest: usize,
+}
+
+impl fmt::Debug for Spellings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spellings(…)")
+    }
+}
+
+impl Spellings {
+    /// The spellings of `secret`.
+    pub fn of(secret: &Secret) -> Self {
+        let bytes = secret.expose();
+        if bytes.len() < SHORTEST {
+            return Self { automaton: None, longest: 0 };
+        }
+        let mut patterns = vec![bytes.to_vec()];
+        let hex = hex::encode(bytes);
+        patterns.push(hex.to_uppercase().into_bytes());
+        patterns.push(hex.into_bytes());
+        patterns.push(escaped(bytes, "%", false));
+        patterns.push(escaped(bytes, "%", true));
+        patterns.push(escaped(bytes, "\\u00", false));
+        for offset in 0..3 {
+            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                let core = base64_core(engine, bytes, offset);
+                patterns.push(core.replace('+', "%2B").replace('/', "%2F").into_bytes());
+                patterns.push(core.replace('+', "%2b").replace('/', "%2f").into_bytes());
+                patterns.push(core.replace('/', "\\/").into_bytes());
+                patterns.push(core.into_bytes());
+            }
+        }
+        patterns.sort();
+        patterns.dedup();
+        let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
+        let automaton = AhoCorasick::new(&patterns).expect("some thirty short patterns are far below its ceilings");
+        Self { automaton: Some(automaton), longest }
+    }
+
+    /// Length of the longest spelling, in bytes; 0 if nothing is sought.
+    pub const fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Whether a spelling stands somewhere in `text`.
+    pub fn found_in(&self, text: &[u8]) -> bool {
+        self.automaton.as_ref().is_some_and(|automaton| automaton.is_match(text))
+    }
+
+    /// Overwrites every spelling in `text` with asterisks; says whether there was one. The length stays.
+    pub fn mask(&self, text: &mut [u8]) -> bool {
+        let Some(automaton) = &self.automaton else { return false };
+        let mut from = 0;
+        let mut masked = false;
+        while let Some(found) = automaton.find(&text[from..]) {
+            text[from + found.start()..from + found.end()].fill(b'*');
+            from += found.end();
+            masked = true;
+        }
+        masked
+    }
+}
+
+/// Each byte as `prefix` and two hex digits.
+fn escaped(bytes: &[u8], prefix: &str, upper: bool) -> Vec<u8> {
+    let mut text = String::with_capacity(bytes.len() * (prefix.len() + 2));
+    for byte in bytes {
+        // Writing to a String never fails.
+        let _ = if upper { write!(text, "{prefix}{byte:02X}") } else { write!(text, "{prefix}{byte:02x}") };
+    }
+    text.into_bytes()
+}
+
+/// The characters that Base64 gives `bytes` when they begin `offset` bytes into a group of three, without those at
+/// either end that also hold bits of a neighbour.
+fn base64_core(engine: &impl Engine, bytes: &[u8], offset: usize) -> String {
+    let mut padded = vec![0; offset];
+    padded.extend_from_slice(bytes);
+    let text = engine.encode(&padded);
+    let first = (offset * 8).div_ceil(6);
+    let whole = padded.len() * 8 / 6;
+    text[first..whole].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_spelling_is_found_and_masked(
+            secret in "[A-Za-z0-9+/~?]{32}", before in "[ -~]{0,9}", after in "[ -~]{0,9}"
+        ) {
+            let spellings = Spellings::of(&Secret::from(secret.clone()));
+            let whole = format!("{before}{secret}{after}");
+            let spelled = [
+                whole.clone(),
+                STANDARD.encode(&whole),
+                URL_SAFE.encode(&whole),
+                hex::encode(&whole),
+                hex::encode_upper(&whole),
+                STANDARD.encode(&whole).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"),
+                STANDARD.encode(&whole).replace('/', "\\/"),
+            ];
+            for text in spelled {
+                let mut bytes = format!("x{text}y").into_bytes();
+                let length = bytes.len();
+                prop_assert!(spellings.found_in(&bytes), "{}", text);
+                prop_assert!(spellings.mask(&mut bytes));
+                prop_assert!(!spellings.found_in(&bytes));
+                prop_assert_eq!(bytes.len(), length);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        let spellings = Spellings::of(&Secret::from("0123456789abcdef0123456789abcdef".to_owned()));
+        let mut text = b"a body that says nothing".to_vec();
+        assert!(!spellings.mask(&mut text));
+        assert_eq!(text, b"a body that says nothing");
+    }
+}

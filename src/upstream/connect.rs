@@ -1,0 +1,86 @@
+//! Opening connections.
+
+use crate::config;
+use crate::net::Stream;
+use crate::tls::upstream::{ALPN_ANY, client_config};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Opens connections to upstreams; shared by all cores.
+#[derive(Clone)]
+pub struct Connector {
+    tls: Arc<ClientConfig>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug)]
+pub enum DialError {
+    /// Not within `connect_timeout`.
+    Timeout,
+    /// The operating system's or TLS's word.
+    Io(io::Error),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no connection in time"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A new connection and what it speaks.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection.
+    pub stream: Stream,
+    /// Whether ALPN chose HTTP/2.
+    pub http2: bool,
+}
+
+impl Connector {
+    /// Settings for every upstream connection.
+    ///
+    /// # Errors
+    /// A CA file that gives no root.
+    pub fn new(upstream: &config::Upstream) -> Result<Self, crate::tls::Error> {
+        Ok(Self { tls: client_config(upstream.ca.as_deref(), ALPN_ANY)?, timeout: upstream.connect_timeout })
+    }
+
+    /// Opens a connection, within `connect_timeout`.
+    ///
+    /// # Errors
+    /// [`DialError`]; every address of the name has been tried.
+    pub async fn dial(&self, origin: &config::Origin) -> Result<Dialled, DialError> {
+        match tokio::time::timeout(self.timeout, self.open(origin)).await {
+            Ok(done) => done.map_err(DialError::Io),
+            Err(_) => Err(DialError::Timeout),
+        }
+    }
+
+    async fn open(&self, origin: &config::Origin) -> io::Result<Dialled> {
+        let tcp = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
+        tcp.set_nodelay(true)?;
+        if !origin.tls {
+            return Ok(Dialled { stream: Stream::Tcp(tcp), http2: false });
+        }
+        let name = ServerName::try_from(origin.host.clone()).map_err(io::Error::other)?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
+        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Dialled { stream: Stream::TlsClient(Box::new(tls)), http2 })
+    }
+}

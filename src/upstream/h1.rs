@@ -1,0 +1,287 @@
+//! An HTTP/1.1 connection to an upstream.
+
+use super::lane::LaneError;
+use super::pool::Route;
+use crate::headers;
+use crate::http1::{AnswerHead, Body, Framing, Progress, answer_framing, parse_answer};
+use crate::net::{Buffers, Stream};
+use bytes::{Buf, BytesMut};
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, Write};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+/// Bytes of an answer's head, at most.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Interim answers before the final one, at most.
+const MAX_INTERIM: usize = 16;
+
+/// One connection.
+#[derive(Debug)]
+pub struct H1 {
+    stream: Stream,
+    route: Rc<Route>,
+    buffers: Rc<Buffers>,
+    /// What has been read and not consumed; lent while a request is under way.
+    buffer: BytesMut,
+    /// How the request's body is framed on the wire.
+    chunked: bool,
+    body: Body,
+    /// Body bytes at the front of `buffer`.
+    shown: usize,
+    reused: bool,
+    /// Whether the connection can carry another request once this one is done.
+    keep: bool,
+}
+
+impl H1 {
+    pub(super) fn new(stream: Stream, route: Rc<Route>, buffers: Rc<Buffers>) -> Self {
+        let body = Body::new(Framing::Length(0));
+        let buffer = BytesMut::new();
+        Self { stream, route, buffers, buffer, chunked: false, body, shown: 0, reused: false, keep: false }
+    }
+
+    pub(super) const fn reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn stirred(&self) -> bool {
+        self.stream.stirred()
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        head: &[u8],
+        framing: Framing,
+        first: &[u8],
+        end: bool,
+    ) -> Result<(), LaneError> {
+        self.buffer = self.buffers.lend();
+        self.keep = false;
+        self.shown = 0;
+        self.chunked = framing == Framing::Chunked;
+        let size = ChunkSize::new(first.len());
+        let parts: [&[u8]; 5] = match (self.chunked, first.is_empty(), end) {
+            (false, _, _) => [head, first, b"", b"", b""],
+            (true, true, false) => [head, b"", b"", b"", b""],
+            (true, true, true) => [head, b"0\r\n\r\n", b"", b"", b""],
+            (true, false, false) => [head, size.text(), first, b"\r\n", b""],
+            (true, false, true) => [head, size.text(), first, b"\r\n", b"0\r\n\r\n"],
+        };
+        self.write(&parts).await.map(drop)
+    }
+
+    pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
+        let size = ChunkSize::new(data.len());
+        match (self.chunked, data.is_empty()) {
+            (false, _) => self.write(&[data]).await,
+            (true, true) => self.write(&[b"0\r\n\r\n"]).await,
+            (true, false) => self.write(&[size.text(), data, b"\r\n"]).await,
+        }
+    }
+
+    /// Writes all parts. If the upstream begins to answer while it does not read, gives up and says `true`.
+    async fn write(&mut self, parts: &[&[u8]]) -> Result<bool, LaneError> {
+        let mut done = 0;
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        while done < total {
+            let written = poll_fn(|cx| {
+                let slices = slices(parts, done);
+                let count = slices.iter().take_while(|slice| !slice.is_empty()).count();
+                match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
+                    Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(done) => Poll::Ready(done.map(Some)),
+                    // Not reading: perhaps it answers, and waits for us to read.
+                    Poll::Pending => poll_read_buf(&mut self.stream, &mut self.buffer, cx).map_ok(|_| None),
+                }
+            })
+            .await;
+            match written {
+                Ok(Some(bytes)) => done += bytes,
+                Ok(None) => return Ok(true),
+                // A refusal may already be on its way to us: read it rather than report a broken pipe.
+                Err(_) if !self.buffer.is_empty() => return Ok(true),
+                Err(error) => {
+                    return if self.buffer.is_empty() && self.drain_refusal().await {
+                        Ok(true)
+                    } else {
+                        Err(LaneError::Broken { clean: true, error })
+                    };
+                }
+            }
+        }
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx))
+            .await
+            .map_err(|error| LaneError::Broken { clean: true, error })?;
+        Ok(false)
+    }
+
+    /// After a failed write: whether an answer was sent before the connection broke.
+    async fn drain_refusal(&mut self) -> bool {
+        matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..))
+    }
+
+    pub(super) async fn answering(&mut self) {
+        if self.buffer.is_empty() {
+            // An error or an end shows itself again when the head is read.
+            let _ = poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await;
+        }
+    }
+
+    pub(super) async fn head<T>(
+        &mut self,
+        head_request: bool,
+        read: impl FnOnce(&AnswerHead<'_, '_>, Framing) -> T,
+    ) -> Result<T, LaneError> {
+        let mut read = Some(read);
+        let mut interim = 0;
+        loop {
+            let step = parse_answer(&self.buffer, |head, length| {
+                if matches!(head.status, 100 | 102..=199) {
+                    return Ok((length, None));
+                }
+                if head.status == 101 {
+                    return Err(LaneError::BadAnswer("101 that nobody asked for"));
+                }
+                let framing = answer_framing(head, head_request).map_err(|e| LaneError::BadAnswer(e.0))?;
+                let keep = keeps(head) && framing != Framing::UntilClose;
+                let shown = read.take().map(|read| read(head, framing));
+                Ok((length, shown.map(|shown| (shown, framing, keep))))
+            });
+            match step {
+                Ok(Some(Ok((length, Some((shown, framing, keep)))))) => {
+                    self.buffer.advance(length);
+                    self.body = Body::new(framing);
+                    self.keep = keep;
+                    return Ok(shown);
+                }
+                Ok(Some(Ok((length, None)))) => {
+                    self.buffer.advance(length);
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Err(LaneError::BadAnswer("too many interim answers"));
+                    }
+                }
+                Ok(Some(Err(error))) => return Err(error),
+                Err(_) => return Err(LaneError::BadAnswer("head")),
+                Ok(None) if self.buffer.len() >= MAX_HEAD => return Err(LaneError::BadAnswer("head too large")),
+                Ok(None) => self.read(interim == 0).await?,
+            }
+        }
+    }
+
+    /// Reads what is there; an end is an error here.
+    async fn read(&mut self, nothing_yet: bool) -> Result<(), LaneError> {
+        let clean = nothing_yet && self.buffer.is_empty();
+        match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
+            Ok(0) => Err(LaneError::Broken { clean, error: io::ErrorKind::UnexpectedEof.into() }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(LaneError::Broken { clean, error }),
+        }
+    }
+
+    pub(super) async fn fill(&mut self) -> Result<&[u8], LaneError> {
+        while self.shown == 0 && !(self.body.ended() && self.buffer.is_empty()) {
+            match self.body.look(&self.buffer).map_err(|e| LaneError::BadAnswer(e.0))? {
+                Progress::Data { skip, data } => {
+                    self.buffer.advance(skip);
+                    self.shown = data;
+                }
+                Progress::End { skip } => {
+                    self.buffer.advance(skip);
+                    // Bytes after the end are an answer to no request of ours.
+                    self.keep &= self.buffer.is_empty();
+                    break;
+                }
+                Progress::NeedMore { skip } => {
+                    self.buffer.advance(skip);
+                    match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
+                        Ok(0) if self.body.ends_at_close() => break,
+                        Ok(0) => return Err(LaneError::BadAnswer("the body was cut")),
+                        Ok(_) => {}
+                        Err(error) => return Err(LaneError::Broken { clean: false, error }),
+                    }
+                }
+            }
+        }
+        Ok(&self.buffer[..self.shown])
+    }
+
+    pub(super) const fn ended(&self) -> bool {
+        self.body.ended() && self.shown == 0
+    }
+
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.buffer.advance(bytes);
+        self.shown -= bytes;
+    }
+
+    pub(super) fn release(mut self) {
+        let in_step = self.keep && self.ended() && self.buffer.is_empty();
+        self.buffers.give_back(std::mem::take(&mut self.buffer));
+        if in_step {
+            self.reused = true;
+            let route = Rc::clone(&self.route);
+            route.give_back(self);
+        }
+    }
+}
+
+/// Reads once into the buffer's spare room, of which there is always a useful amount.
+pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    if buffer.capacity() - buffer.len() < 4096 {
+        buffer.reserve(16 * 1024);
+    }
+    pin!(stream.read_buf(buffer)).poll(cx)
+}
+
+/// What is left of `parts` after `done` bytes; empty slices at the end.
+fn slices<'p>(parts: &[&'p [u8]], mut done: usize) -> [IoSlice<'p>; 5] {
+    let mut slices = [IoSlice::new(b""); 5];
+    let mut used = 0;
+    for part in parts {
+        let rest = &part[done.min(part.len())..];
+        done = done.saturating_sub(part.len());
+        if !rest.is_empty() {
+            slices[used] = IoSlice::new(rest);
+            used += 1;
+        }
+    }
+    slices
+}
+
+/// Whether the upstream will take another request on this connection.
+fn keeps(head: &AnswerHead<'_, '_>) -> bool {
+    let mut keep = head.minor == 1;
+    for field in head.fields {
+        if field.name.eq_ignore_ascii_case("connection") {
+            keep = !headers::names(field.value, "close") && (keep || headers::names(field.value, "keep-alive"));
+        }
+    }
+    keep
+}
+
+/// The size line of a chunk.
+struct ChunkSize {
+    text: [u8; 18],
+    length: usize,
+}
+
+impl ChunkSize {
+    fn new(size: usize) -> Self {
+        let mut text = [0; 18];
+        let room = text.len();
+        let mut rest = &mut text[..];
+        // 16 hex digits and CRLF always fit.
+        let _ = write!(rest, "{size:x}\r\n");
+        let length = room - rest.len();
+        Self { text, length }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}

@@ -1,0 +1,212 @@
+//! HTTP/2 to an upstream: streams of one shared connection, by hyper.
+
+use super::lane::LaneError;
+use crate::http1::{AnswerHead, Field, Framing, parse_request};
+use crate::net::{LocalExecutor, Pipe, PipeBody, Stream, pipe};
+use bytes::{Buf, Bytes};
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A silent connection is asked for a sign of life, so that a dead one is found before a request is lost on it.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// A shared connection.
+#[derive(Debug)]
+pub struct Multiplex {
+    sender: SendRequest<PipeBody>,
+}
+
+impl Multiplex {
+    /// Speaks HTTP/2 on a new connection.
+    ///
+    /// # Errors
+    /// hyper's, if the upstream does not answer the preface.
+    pub async fn open(stream: Stream) -> hyper::Result<Self> {
+        let (sender, connection) = http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
+            }
+        });
+        Ok(Self { sender })
+    }
+
+    /// A stream for one request; `None` once the connection is closing.
+    pub fn lane(&self) -> Option<H2> {
+        let open = !self.sender.is_closed();
+        open.then(|| H2 { sender: self.sender.clone(), state: State::Idle, frame: Bytes::new(), ended: false })
+    }
+}
+
+/// One request's stream.
+#[derive(Debug)]
+pub struct H2 {
+    sender: SendRequest<PipeBody>,
+    state: State,
+    /// The piece of the answer's body that is being shown.
+    frame: Bytes,
+    ended: bool,
+}
+
+/// The answer, when it comes.
+type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>;
+
+/// How far the request has come.
+enum State {
+    Idle,
+    Sent { answer: Answer, upload: Option<Pipe> },
+    Answered(Box<hyper::Result<Response<Incoming>>>),
+    Body(Incoming),
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "Idle",
+            Self::Sent { .. } => "Sent",
+            Self::Answered(_) => "Answered",
+            Self::Body(_) => "Body",
+        })
+    }
+}
+
+impl H2 {
+    pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
+        poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(|error| broken(error, true))?;
+        let (parts, length) = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
+        let (upload, body) = if end && first.is_empty() {
+            (None, PipeBody::empty())
+        } else {
+            let (pipe, body) = pipe(length);
+            (Some(pipe), body)
+        };
+        let answer = Box::pin(self.sender.send_request(Request::from_parts(parts, body)));
+        self.state = State::Sent { answer, upload };
+        if !first.is_empty() {
+            self.send_more(first).await?;
+        }
+        if end {
+            self.send_more(b"").await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
+        let State::Sent { answer, upload } = &mut self.state else { return Ok(true) };
+        let Some(pipe) = upload else { return Ok(false) };
+        if data.is_empty() {
+            *upload = None;
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            answered = answer => {
+                self.state = State::Answered(Box::new(answered));
+                Ok(true)
+            }
+            fed = pipe.feed(data) => match fed {
+                Ok(()) => Ok(false),
+                // Nobody takes the body: the answer (or the error) says why.
+                Err(_) => Ok(true),
+            }
+        }
+    }
+
+    pub(super) async fn answering(&mut self) {
+        if let State::Sent { answer, .. } = &mut self.state {
+            let answered = answer.await;
+            self.state = State::Answered(Box::new(answered));
+        }
+    }
+
+    pub(super) async fn head<T>(
+        &mut self,
+        head_request: bool,
+        read: impl FnOnce(&AnswerHead<'_, '_>, Framing) -> T,
+    ) -> Result<T, LaneError> {
+        self.answering().await;
+        let State::Answered(answered) = std::mem::replace(&mut self.state, State::Idle) else {
+            return Err(LaneError::BadAnswer("no request was sent"));
+        };
+        let response = answered.map_err(|error| broken(error, true))?;
+        let (parts, body) = response.into_parts();
+        let fields: Vec<Field<'_>> =
+            parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+        let framing = if head_request || body.is_end_stream() {
+            Framing::Length(0)
+        } else {
+            body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
+        };
+        self.ended = body.is_end_stream();
+        let phrase = parts.status.canonical_reason().unwrap_or("");
+        let head = AnswerHead { status: parts.status.as_u16(), phrase, minor: 1, fields: &fields };
+        let shown = read(&head, framing);
+        self.state = State::Body(body);
+        Ok(shown)
+    }
+
+    pub(super) async fn fill(&mut self) -> Result<&[u8], LaneError> {
+        let State::Body(body) = &mut self.state else { return Ok(b"") };
+        while self.frame.is_empty() && !self.ended {
+            match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+                // Trailers of an answer end here: none of Twilio's answers has any.
+                Some(Ok(frame)) => self.frame = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Err(broken(error, false)),
+                None => self.ended = true,
+            }
+            self.ended |= body.is_end_stream();
+        }
+        Ok(&self.frame)
+    }
+
+    pub(super) const fn ended(&self) -> bool {
+        self.ended && self.frame.is_empty()
+    }
+
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.frame.advance(bytes);
+    }
+}
+
+/// hyper's error as ours.
+fn broken(error: hyper::Error, nothing_yet: bool) -> LaneError {
+    let error = if error.is_timeout() { io::Error::from(io::ErrorKind::TimedOut) } else { io::Error::other(error) };
+    LaneError::Broken { clean: nothing_yet, error }
+}
+
+/// The head that `inject` wrote, as HTTP/2 carries it, and the length of its body if it has one.
+fn request(head: &[u8]) -> Option<(http::request::Parts, Option<u64>)> {
+    let built = parse_request(head, |head, _| {
+        let mut builder = Request::builder().method(head.method).version(Version::HTTP_2);
+        let (mut host, mut length) = ("", None);
+        for field in head.fields {
+            if field.name.eq_ignore_ascii_case("host") {
+                host = std::str::from_utf8(field.value).ok()?;
+                continue;
+            }
+            if field.name.eq_ignore_ascii_case("transfer-encoding") {
+                continue;
+            }
+            if field.name.eq_ignore_ascii_case("content-length") {
+                length = std::str::from_utf8(field.value).ok()?.parse().ok();
+            }
+            let mut value = HeaderValue::from_bytes(field.value).ok()?;
+            value.set_sensitive(field.name.eq_ignore_ascii_case("authorization"));
+            builder = builder.header(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
+        }
+        let uri = http::Uri::builder().scheme("https").authority(host).path_and_query(head.target).build().ok()?;
+        Some((builder.uri(uri).body(()).ok()?.into_parts().0, length))
+    });
+    built.ok().flatten().flatten()
+}

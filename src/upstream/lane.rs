@@ -1,0 +1,130 @@
+//! One request at a time over one connection, whichever protocol it speaks.
+
+use super::h1::H1;
+use super::h2::H2;
+use crate::http1::{AnswerHead, Framing};
+use std::fmt;
+use std::io;
+
+/// A connection, taken for one request.
+#[derive(Debug)]
+pub enum Lane {
+    /// HTTP/1.1: the connection is this request's alone.
+    H1(H1),
+    /// HTTP/2: a stream of a shared connection.
+    H2(H2),
+}
+
+/// Why a request got no whole answer.
+#[derive(Debug)]
+pub enum LaneError {
+    /// The connection broke, before any byte of an answer if `clean`.
+    Broken {
+        /// Whether not one byte of an answer had arrived.
+        clean: bool,
+        /// The operating system's word.
+        error: io::Error,
+    },
+    /// The upstream's answer is no HTTP, or could be read in two ways.
+    BadAnswer(&'static str),
+}
+
+impl fmt::Display for LaneError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken { error, .. } => write!(f, "the connection broke: {error}"),
+            Self::BadAnswer(what) => write!(f, "bad answer: {what}"),
+        }
+    }
+}
+
+impl Lane {
+    /// Whether this connection has carried a request before: if so it may have been closed under our hands.
+    pub const fn reused(&self) -> bool {
+        match self {
+            Self::H1(lane) => lane.reused(),
+            Self::H2(_) => false,
+        }
+    }
+
+    /// Sends the head (serialised as HTTP/1.1) and the first bytes of the body.
+    ///
+    /// # Errors
+    /// [`LaneError::Broken`].
+    pub async fn send(&mut self, head: &[u8], framing: Framing, first: &[u8], end: bool) -> Result<(), LaneError> {
+        match self {
+            Self::H1(lane) => lane.send(head, framing, first, end).await,
+            Self::H2(lane) => lane.send(head, first, end).await,
+        }
+    }
+
+    /// Sends more of the body; an empty `data` ends it. Returns `true` if the upstream began its answer instead of
+    /// reading on: the rest of the body is then not wanted.
+    ///
+    /// # Errors
+    /// [`LaneError::Broken`].
+    pub async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
+        match self {
+            Self::H1(lane) => lane.send_more(data).await,
+            Self::H2(lane) => lane.send_more(data).await,
+        }
+    }
+
+    /// Resolves when the upstream begins to answer (or breaks the connection). Cancel-safe.
+    pub async fn answering(&mut self) {
+        match self {
+            Self::H1(lane) => lane.answering().await,
+            Self::H2(lane) => lane.answering().await,
+        }
+    }
+
+    /// Waits for the answer's head and shows it to `read`. Interim answers (1xx) are passed over.
+    ///
+    /// # Errors
+    /// [`LaneError`].
+    pub async fn head<T>(
+        &mut self,
+        head_request: bool,
+        read: impl FnOnce(&AnswerHead<'_, '_>, Framing) -> T,
+    ) -> Result<T, LaneError> {
+        match self {
+            Self::H1(lane) => lane.head(head_request, read).await,
+            Self::H2(lane) => lane.head(head_request, read).await,
+        }
+    }
+
+    /// The next bytes of the answer's body; empty at its end. [`Lane::consume`] them before asking again.
+    ///
+    /// # Errors
+    /// [`LaneError`]: the body is cut or badly framed.
+    pub async fn fill(&mut self) -> Result<&[u8], LaneError> {
+        match self {
+            Self::H1(lane) => lane.fill().await,
+            Self::H2(lane) => lane.fill().await,
+        }
+    }
+
+    /// Whether the whole answer has been filled and consumed, or is at hand without waiting.
+    pub const fn ended(&self) -> bool {
+        match self {
+            Self::H1(lane) => lane.ended(),
+            Self::H2(lane) => lane.ended(),
+        }
+    }
+
+    /// Forgets bytes that [`Lane::fill`] showed.
+    pub fn consume(&mut self, bytes: usize) {
+        match self {
+            Self::H1(lane) => lane.consume(bytes),
+            Self::H2(lane) => lane.consume(bytes),
+        }
+    }
+
+    /// Gives the connection back to its pool, if its answer ended in a way that leaves it in step.
+    pub fn release(self) {
+        match self {
+            Self::H1(lane) => lane.release(),
+            Self::H2(_) => {}
+        }
+    }
+}

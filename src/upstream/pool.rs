@@ -1,0 +1,159 @@
+//! One core's connections, by upstream host.
+
+use super::connect::{Connector, DialError};
+use super::h1::H1;
+use super::h2::Multiplex;
+use super::lane::Lane;
+use crate::config;
+use crate::net::Buffers;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most hosts with a pool of their own: Twilio's products in a few regions. Others are dialled for each request.
+const MAX_ROUTES: usize = 512;
+
+/// One core's connections to all upstreams.
+#[derive(Debug)]
+pub struct Pool {
+    connector: Connector,
+    upstream: config::Upstream,
+    settings: Settings,
+    routes: RefCell<HashMap<Box<str>, Rc<Route>>>,
+    buffers: Rc<Buffers>,
+}
+
+/// How many idle connections are kept, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    idle: usize,
+    idle_ticks: u32,
+}
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Where one host is reached, and idle connections to it.
+#[derive(Debug)]
+pub struct Route {
+    /// The host's own name, as `Host` carries it.
+    host: Box<str>,
+    origin: config::Origin,
+    connector: Connector,
+    settings: Settings,
+    idle: RefCell<Vec<Idle>>,
+    http2: RefCell<Option<Multiplex>>,
+    buffers: Rc<Buffers>,
+}
+
+/// An idle connection and how many sweeps it has seen.
+#[derive(Debug)]
+struct Idle {
+    h1: H1,
+    age: u32,
+}
+
+impl Pool {
+    /// A pool for one core.
+    pub fn new(connector: Connector, config: &config::Config, buffers: Rc<Buffers>) -> Self {
+        let ticks = config.limits.upstream_idle_timeout.as_secs() / SWEEP.as_secs();
+        let settings =
+            Settings { idle: config.limits.upstream_idle, idle_ticks: u32::try_from(ticks).unwrap_or(u32::MAX) };
+        Self { connector, upstream: config.upstream.clone(), settings, routes: RefCell::default(), buffers }
+    }
+
+    /// Where `host` is reached. `product` is the host without region and edge: a regional host of a product that config
+    /// sends elsewhere goes there too, so that a sandbox is never left by choosing a region.
+    pub fn route(&self, host: &str, product: &str) -> Rc<Route> {
+        if let Some(route) = self.routes.borrow().get(host) {
+            return Rc::clone(route);
+        }
+        let route = Rc::new(Route {
+            host: host.into(),
+            origin: self.origin(host, product),
+            connector: self.connector.clone(),
+            settings: self.settings,
+            idle: RefCell::default(),
+            http2: RefCell::default(),
+            buffers: Rc::clone(&self.buffers),
+        });
+        let mut routes = self.routes.borrow_mut();
+        if routes.len() < MAX_ROUTES {
+            routes.insert(host.into(), Rc::clone(&route));
+        }
+        route
+    }
+
+    fn origin(&self, host: &str, product: &str) -> config::Origin {
+        let hosts = &self.upstream.hosts;
+        if let Some(origin) = hosts.get(host).or_else(|| hosts.get(product)) {
+            return origin.clone();
+        }
+        let plain_api = config::Origin { tls: true, host: "api.twilio.com".to_owned(), port: 443 };
+        if host == plain_api.host || (product == plain_api.host && self.upstream.url != plain_api) {
+            return self.upstream.url.clone();
+        }
+        config::Origin { host: host.to_owned(), ..plain_api }
+    }
+
+    /// Drops idle connections that are old or that the upstream has closed; for ever.
+    pub async fn sweep(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            for route in self.routes.borrow().values() {
+                route.idle.borrow_mut().retain_mut(|idle| {
+                    idle.age += 1;
+                    idle.age <= self.settings.idle_ticks && !idle.h1.stirred()
+                });
+            }
+        }
+    }
+}
+
+impl Route {
+    /// The host's own name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// An idle connection, or none: never waits.
+    pub fn idle_lane(self: &Rc<Self>) -> Option<Lane> {
+        if let Some(multiplex) = &*self.http2.borrow()
+            && let Some(lane) = multiplex.lane()
+        {
+            return Some(Lane::H2(lane));
+        }
+        loop {
+            let idle = self.idle.borrow_mut().pop()?.h1;
+            // Bytes nobody asked for, or the upstream's goodbye: not a connection to send a request on.
+            if !idle.stirred() {
+                return Some(Lane::H1(idle));
+            }
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn new_lane(self: &Rc<Self>) -> Result<Lane, DialError> {
+        let dialled = self.connector.dial(&self.origin).await?;
+        if !dialled.http2 {
+            return Ok(Lane::H1(H1::new(dialled.stream, Rc::clone(self), Rc::clone(&self.buffers))));
+        }
+        let multiplex = Multiplex::open(dialled.stream).await.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
+        let lane = multiplex.lane();
+        *self.http2.borrow_mut() = Some(multiplex);
+        lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Takes a connection back whose answer has ended.
+    pub(super) fn give_back(&self, h1: H1) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.settings.idle {
+            idle.push(Idle { h1, age: 0 });
+        }
+    }
+}
