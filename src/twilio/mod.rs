@@ -1,1 +1,19 @@
-//! What is known of the Twilio API.
+//! What is known of the Twilio API: hosts, operations, management resources, canonical paths, error bodies, links.
+//!
+//! Facts and pure functions only: nothing here awaits, does I/O or knows a caller. The sources are the OpenAPI files
+//! that Twilio publishes (version 2.6.7) and Twilio's docs; each table says which.
+
+pub mod accounts;
+pub mod address;
+pub mod host;
+pub mod management;
+pub mod method;
+pub mod operations;
+pub mod path;
+
+pub use address::{Address, AddressFault, Mode};
+pub use host::{Authority, Host, Product};
+pub use management::Class;
+pub use method::Method;
+pub use operations::{Match, Operation};
+pub use path::{CanonicalPath, PathFault, Segment};

@@ -1,0 +1,108 @@
+//! The tree of path templates, one per product, in one flat vector of nodes.
+
+use super::super::management;
+use super::super::method::Method;
+use super::super::path::{CanonicalPath, MAX_SEGMENTS};
+use super::is_version;
+use std::borrow::Cow;
+
+/// One segment of the templates that share what stands before it.
+#[derive(Default)]
+pub(super) struct Node {
+    /// Literal segments that follow, sorted, and their nodes.
+    pub literals: Vec<(&'static str, usize)>,
+    /// The node of a parameter that follows.
+    pub param: Option<usize>,
+    /// Operations that end here: GET, POST, PUT, PATCH, DELETE.
+    pub operations: [Option<usize>; 5],
+    /// What stands for other methods here; `None` if no operation ends here.
+    pub resource: Option<usize>,
+}
+
+impl Node {
+    pub(super) fn operation(&self, method: Method) -> Option<usize> {
+        slot(method).and_then(|slot| self.operations[slot])
+    }
+}
+
+/// Where a method's operation is kept. HEAD is judged as GET.
+pub(super) const fn slot(method: Method) -> Option<usize> {
+    match method {
+        Method::Get | Method::Head => Some(0),
+        Method::Post => Some(1),
+        Method::Put => Some(2),
+        Method::Patch => Some(3),
+        Method::Delete => Some(4),
+        Method::Options => None,
+    }
+}
+
+/// The decoded segments that the host sees; on the 2010 API without the format suffix.
+pub(super) struct Segments<'a> {
+    texts: [Cow<'a, str>; MAX_SEGMENTS],
+    len: usize,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(path: &CanonicalPath<'a>, skip: usize, suffixed: bool) -> Self {
+        let mut texts = [const { Cow::Borrowed("") }; MAX_SEGMENTS];
+        let mut len = 0;
+        for (slot, segment) in texts.iter_mut().zip(path.segments().skip(skip)) {
+            *slot = segment.decoded();
+            len += 1;
+        }
+        if suffixed && len > 0 {
+            let last = &mut texts[len - 1];
+            let cut = FORMATS.iter().find_map(|suffix| last.strip_suffix(suffix)).map(str::len);
+            match (cut, &mut *last) {
+                (Some(cut), Cow::Borrowed(text)) => *text = &text[..cut],
+                (Some(cut), Cow::Owned(text)) => text.truncate(cut),
+                (None, _) => {}
+            }
+        }
+        Self { texts, len }
+    }
+
+    fn get(&self, index: usize) -> &str {
+        &self.texts[index]
+    }
+}
+
+/// Suffixes that select a format on the 2010 API (Twilio docs, "Twilio's response").
+const FORMATS: [&str; 3] = [".json", ".xml", ".csv"];
+
+/// The node whose template the segments fit, and which of them are parameters. Literals win over parameters; where a
+/// literal leads nowhere, the parameter is tried, so that at most the whole tree is walked once.
+pub(super) fn find<'t>(nodes: &'t [Node], root: usize, segments: &Segments<'_>) -> Option<(&'t Node, u16)> {
+    fn walk<'t>(nodes: &'t [Node], node: usize, segments: &Segments<'_>, at: usize) -> Option<(&'t Node, u16)> {
+        let node = &nodes[node];
+        if at == segments.len {
+            return node.resource.is_some().then_some((node, 0));
+        }
+        let text = segments.get(at);
+        let literal = node.literals.binary_search_by(|(literal, _)| (*literal).cmp(text));
+        if let Ok(index) = literal
+            && let Some(found) = walk(nodes, node.literals[index].1, segments, at + 1)
+        {
+            return Some(found);
+        }
+        let param = node.param.filter(|_| !text.is_empty())?;
+        walk(nodes, param, segments, at + 1).map(|(node, params)| (node, params | 1 << at))
+    }
+    walk(nodes, root, segments, 0)
+}
+
+/// The node that a careless reader could take the path for: stems instead of segments, any version for any other.
+pub(super) fn find_near<'t>(nodes: &'t [Node], root: usize, stems: &[String]) -> Option<&'t Node> {
+    fn walk<'t>(nodes: &'t [Node], node: usize, stems: &[String], at: usize) -> Option<&'t Node> {
+        let node = &nodes[node];
+        let Some(stem) = stems.get(at) else {
+            return node.resource.is_some().then_some(node);
+        };
+        let near =
+            |literal: &str| management::stem(literal) == *stem || at == 0 && is_version(literal) && is_version(stem);
+        let literal = node.literals.iter().filter(|(literal, _)| near(literal));
+        literal.map(|(_, next)| *next).chain(node.param).find_map(|next| walk(nodes, next, stems, at + 1))
+    }
+    walk(nodes, root, stems, 0)
+}
