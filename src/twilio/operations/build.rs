@@ -1,10 +1,10 @@
 //! The table's text → trees and names.
 
-use super::super::host::Product;
-use super::super::management::{self, Class};
-use super::super::method::Method;
 use super::tree::{Node, slot};
 use super::{Known, Operation, Table, is_version};
+use crate::twilio::host::Product;
+use crate::twilio::management::{self, Class};
+use crate::twilio::method::Method;
 
 /// Reads the tables: host, method, template, operation id, tab-separated.
 pub(super) fn table(texts: &[&'static str]) -> Table {

@@ -1,9 +1,9 @@
 //! The tree of path templates, one per product, in one flat vector of nodes.
 
-use super::super::management;
-use super::super::method::Method;
-use super::super::path::{CanonicalPath, MAX_SEGMENTS};
 use super::is_version;
+use crate::twilio::management;
+use crate::twilio::method::Method;
+use crate::twilio::path::{CanonicalPath, MAX_SEGMENTS};
 use std::borrow::Cow;
 
 /// One segment of the templates that share what stands before it.
