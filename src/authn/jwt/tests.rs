@@ -25,6 +25,8 @@ impl Site {
             issuer: "https://issuer.test".to_owned(),
             audience: "sidekey".to_owned(),
             jwks: config::Jwks::File(path),
+            jwks_ca: None,
+            jwks_token_file: None,
             algorithms: ["RS256", "PS256", "ES256", "ES384", "EdDSA"].map(str::to_owned).to_vec(),
             team_claim: Some("team".to_owned()),
             subjects: BTreeMap::new(),

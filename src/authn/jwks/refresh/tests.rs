@@ -178,6 +178,8 @@ fn a_file_is_read_again_and_a_bad_one_keeps_the_old() {
         issuer: "i".to_owned(),
         audience: "a".to_owned(),
         jwks: config::Jwks::File(path.to_owned()),
+        jwks_ca: None,
+        jwks_token_file: None,
         algorithms: Vec::new(),
         team_claim: None,
         subjects: std::collections::BTreeMap::new(),
