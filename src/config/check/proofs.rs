@@ -25,7 +25,7 @@ fn jwt(mut table: Section<'_, '_>) -> Option<Placed<Jwt>> {
     let mut algorithms = table.list("algorithms", "write algorithms = [\"RS256\", \"ES256\", \"EdDSA\"]", algorithm);
     if !table.has("algorithms") {
         algorithms = defaults::JWT_ALGORITHMS.map(str::to_owned).to_vec();
-    } else if algorithms.is_empty() {
+    } else if table.has_empty("algorithms") {
         table.fault(Wrong::new("`algorithms` accepts nothing", format!("name some of {}", ALGORITHMS.join(", "))));
     }
     let team_claim = table.get("team_claim", value::plain_text);
