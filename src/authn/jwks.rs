@@ -5,8 +5,10 @@
 //! [`refresh`]. While the server is down, slow or lying, the last good set serves until its maximum age; then nothing
 //! is accepted. A request never fetches: at most it asks for a refresh, and the asking is throttled.
 
+mod fetch;
 mod refresh;
 
+pub use fetch::HttpFetch;
 pub(super) use refresh::Keys;
 pub use refresh::{Fetch, FetchFuture};
 

@@ -164,8 +164,8 @@ impl Jwts {
         self.providers.iter().all(|provider| provider.keys.current(now).is_some())
     }
 
-    /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown, see
-    /// [`Jwts::wait_for_key`].
+    /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown a refresh is
+    /// asked for, and [`Jwts::wait_for_key`] waits for it.
     pub fn verify(&self, token: &str, now: u64) -> Result<JwtIdentity, JwtRefusal> {
         if token.len() > MAX_TOKEN {
             return Err(JwtRefusal::TooLarge);
@@ -180,18 +180,23 @@ impl Jwts {
         for index in candidates {
             let provider = &self.providers[index];
             let Some(set) = provider.keys.current(now) else {
+                provider.keys.ask(now);
                 refusal = JwtRefusal::NoKeySet;
                 continue;
             };
-            let checked = provider.check(&parts, set.find(parts.kid.as_deref(), parts.alg), now);
-            match checked {
+            match provider.check(&parts, set.find(parts.kid.as_deref(), parts.alg), now) {
                 Ok((team, expires)) => {
                     let id = TokenId::new(&format!("jwt:{}", hex::encode(&digest[..16])));
                     let identity = JwtIdentity { team, id, expires };
                     self.remembered.keep(digest, Verified::new(identity.clone(), index, &set, now));
                     return Ok(identity);
                 }
-                Err(why) => refusal = why,
+                Err(why) => {
+                    if why == JwtRefusal::UnknownKey {
+                        provider.keys.ask(now);
+                    }
+                    refusal = why;
+                }
             }
         }
         Err(refusal)

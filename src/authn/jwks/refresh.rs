@@ -136,7 +136,8 @@ struct Plan {
     /// When an unknown key id last got a refresh.
     asked: u64,
     failures: u32,
-    running: bool,
+    /// Whether one is under way or about to be.
+    coming: bool,
 }
 
 impl Remote {
@@ -145,7 +146,7 @@ impl Remote {
             url: url.to_owned(),
             max_age: max_age.as_secs(),
             held: ArcSwapOption::empty(),
-            plan: Mutex::default(),
+            plan: Mutex::new(Plan { coming: true, ..Plan::default() }),
             asked: Notify::new(),
             attempts: watch::Sender::new(0),
         }
@@ -171,7 +172,7 @@ impl Remote {
     fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
         let done = self.attempts.subscribe();
         let mut plan = self.plan();
-        if plan.running {
+        if plan.coming {
             return Some(done);
         }
         if plan.asked.abs_diff(now) < ASK_EVERY {
@@ -179,13 +180,14 @@ impl Remote {
         }
         plan.asked = now;
         plan.next = now;
+        plan.coming = true;
         drop(plan);
         self.asked.notify_one();
         Some(done)
     }
 
     async fn refresh(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
-        self.plan().running = true;
+        self.plan().coming = true;
         let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.get(&self.url, MAX_SET)).await;
         let text = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_TIMEOUT.as_secs())));
         let now = clock.unix_seconds();
@@ -212,7 +214,7 @@ impl Remote {
     /// after failures.
     fn reschedule(&self, ok: bool, now: u64) {
         let mut plan = self.plan();
-        plan.running = false;
+        plan.coming = false;
         plan.failures = if ok { 0 } else { plan.failures.saturating_add(1) };
         let wait = match plan.failures {
             0 => (self.max_age / 4).clamp(1, REFRESH_AT_MOST),
