@@ -12,6 +12,8 @@ const USAGE: u8 = 64;
 pub(crate) enum Failure {
     /// It was understood and did not work, or the answer is no. Exit 1.
     Failed(String),
+    /// The answer is no, and has been printed. Exit 1.
+    Denied,
     /// The config can't be used. Exit 64.
     Config(Faults),
 }
@@ -24,7 +26,7 @@ impl Failure {
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Failed(_) => ExitCode::FAILURE,
+            Self::Failed(_) | Self::Denied => ExitCode::FAILURE,
             Self::Config(_) => ExitCode::from(USAGE),
         }
     }
@@ -34,6 +36,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(reason) => writeln!(f, "sidekey: {reason}"),
+            Self::Denied => Ok(()),
             Self::Config(faults) => writeln!(f, "{faults}"),
         }
     }

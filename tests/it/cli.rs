@@ -2,6 +2,7 @@
 
 use crate::support::command::{run, run_with, sidekey};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 /// The smallest config that is good: a team in the file, no store.
@@ -138,4 +139,67 @@ fn a_closed_pipe_is_no_failure() {
     drop(child.stdout.take());
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// What `explain` says for a team of the file: exit code, decision, reason and operation.
+fn explained(folder: &Path, arguments: [&str; 3]) -> (i32, String) {
+    let [team, method, url] = arguments;
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345"), ("MASTER", "abcdefghijklmnopqrstuvwxyz012345")];
+    let ended = run_with(folder, &["explain", team, method, url, "--output", "json"], &secret);
+    let data = ended.json();
+    let word = |name: &str| data[name].as_str().unwrap_or("-").to_owned();
+    assert!(!word("rule").is_empty(), "{ended:?}");
+    (ended.code.unwrap_or(-1), format!("{} {} {}", word("decision"), word("reason"), word("operation")))
+}
+
+#[test]
+fn explain_decides_as_the_broker_would() {
+    let folder = empty();
+    let text = TEAM.replace(
+        "[[team]]",
+        "[upstream.master]\nusername = \"AC00000000000000000000000000000001\"\npassword = \"env:MASTER\"\n\
+         [[team]]\nname = \"platform\"\nkind = \"master\"\ntoken_sha256 = []\n[[team]]",
+    );
+    let text = format!("{text}policy = {{ deny = [\"api:Messages:delete\"] }}\n");
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let own = "/2010-04-01/Accounts/AC00000000000000000000000000000001";
+    let other = "/2010-04-01/Accounts/AC00000000000000000000000000000002";
+    for (team, method, url, code, told) in [
+        ("billing", "POST", format!("{own}/Messages.json"), 0, "allow granted api:Messages:create"),
+        (
+            "billing",
+            "POST",
+            format!("https://api.twilio.com{own}/Messages.json"),
+            0,
+            "allow granted api:Messages:create",
+        ),
+        (
+            "billing",
+            "GET",
+            format!("http://127.0.0.1:8080{own}/Messages.json?PageSize=2"),
+            0,
+            "allow granted api:Messages:list",
+        ),
+        ("billing", "GET", "/messaging.twilio.com/v1/Services".to_owned(), 0, "allow granted messaging:Services:list"),
+        ("billing", "GET", format!("{own}/Keys.json"), 1, "deny management_resource api:Keys:list"),
+        ("platform", "GET", format!("{own}/Keys.json"), 0, "allow granted api:Keys:list"),
+        ("billing", "GET", format!("{other}/Messages.json"), 1, "deny account_not_allowed api:Messages:list"),
+        (
+            "billing",
+            "DELETE",
+            format!("{own}/Messages/SM00000000000000000000000000000001.json"),
+            1,
+            "deny policy_denied api:Messages:delete",
+        ),
+        ("billing", "GET", format!("https://example.com{own}/Messages.json"), 1, "deny host_not_allowed -"),
+        ("billing", "GET", format!("{own}/../Keys.json"), 1, "deny malformed_request -"),
+        ("billing", "TRACE", format!("{own}/Messages.json"), 1, "deny malformed_request -"),
+    ] {
+        assert_eq!(explained(folder.path(), [team, method, &url]), (code, told.to_owned()), "{team} {method} {url}");
+    }
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345"), ("MASTER", "abcdefghijklmnopqrstuvwxyz012345")];
+    let unknown = run_with(folder.path(), &["explain", "nobody", "GET", "/"], &secret);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("no team `nobody` in sidekey.toml; there are: platform, billing"), "{unknown:?}");
+    assert_eq!(run(folder.path(), &["explain", "billing", "GET", "api.twilio.com/x"]).code, Some(64));
 }

@@ -23,7 +23,7 @@ response_timeout = "30"
 username = "AC00000000000000000000000000000001"
 password = "d3adb33fcafe0123456789abcdef4567"
 
-[intercept]
+[tls]
 
 [[jwt]]
 issuer = "https://issuer.internal"
@@ -42,15 +42,14 @@ name = "billing"
 "#;
 
 const TOLD: &str = "\
-sidekey.toml:1: listen: `tls` needs a certificate; add a [tls] table with `cert` and `key`
 sidekey.toml:2: listen.proxy: is not an address and a port; write an IP address and a port: \"127.0.0.1:8080\" or \"[::1]:8080\"
 sidekey.toml:6: upstream.account_sid: is not an account's SID; write the account's SID: AC and 32 hex digits
 sidekey.toml:7: upstream: unknown name `conect_timeout`; did you mean `connect_timeout`?
 sidekey.toml:8: upstream.response_timeout: is not a duration; write a whole number and a unit: \"50ms\", \"2s\", \"10m\", \"1h\", \"90d\" or \"0s\"
 sidekey.toml:11: upstream.hosts: `api.example.com` is not a Twilio host; name one such as \"messaging.twilio.com\", without scheme and port
 sidekey.toml:15: upstream.master.password: is a literal secret; write \"env:NAME\" or \"file:PATH\", and replace the secret: whoever could read this file has seen it
-sidekey.toml:17: intercept: `ca_cert` is missing; make both with `sidekey ca init DIR`, then write ca_cert = \"DIR/ca.pem\" and ca_key = \"DIR/ca.key\"
-sidekey.toml:17: intercept: `ca_key` is missing; make both with `sidekey ca init DIR`, then write ca_cert = \"DIR/ca.pem\" and ca_key = \"DIR/ca.key\"
+sidekey.toml:17: tls: `cert` is missing; write cert = \"PATH\": a PEM chain, the server's certificate first
+sidekey.toml:17: tls: `key` is missing; write key = \"PATH\": the PEM key of `cert`
 sidekey.toml:23: jwt.algorithms: is symmetric: whoever can verify could also sign; name some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
 sidekey.toml:28: team.token_sha256: is a token, not its digest; write the `sha256` that `sidekey token generate` prints: 64 hex digits; whoever could read this file has seen the token, so make a new one
 sidekey.toml:29: team.key.secret: the variable BILLING_SK_SECRET is not set; set it where sidekey is started
@@ -81,7 +80,7 @@ fn faults_as_json_are_the_same_faults() {
     assert_eq!(data["ok"], false);
     let faults = data["faults"].as_array().expect("an array");
     assert_eq!(faults.len(), TOLD.lines().count());
-    assert_eq!((&faults[1]["line"], &faults[1]["at"]), (&2.into(), &"listen.proxy".into()));
+    assert_eq!((&faults[0]["line"], &faults[0]["at"]), (&2.into(), &"listen.proxy".into()));
 }
 
 #[test]
@@ -148,9 +147,15 @@ fn what_the_example_comments_out_is_good_too() {
     assert_ne!(settings, text, "the example has settings that are commented out");
     let folder = written(&settings);
     run(folder.path(), &["ca", "init", "ca"]);
-    for name in ["certs/server.pem", "certs/server.key", "certs/clients.pem", "certs/extra-roots.pem", "jwks.json"] {
-        std::fs::create_dir_all(folder.path().join("certs")).expect("a folder");
-        std::fs::copy(folder.path().join("ca/ca.pem"), folder.path().join(name)).expect("a file");
+    std::fs::create_dir(folder.path().join("certs")).expect("a folder");
+    for (from, to) in [
+        ("ca/ca.pem", "certs/server.pem"),
+        ("ca/ca.key", "certs/server.key"),
+        ("ca/ca.pem", "certs/clients.pem"),
+        ("ca/ca.pem", "certs/extra-roots.pem"),
+        ("ca/ca.key", "certs/kubernetes.token"),
+    ] {
+        std::fs::copy(folder.path().join(from), folder.path().join(to)).expect("a file");
     }
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let variables = [
@@ -162,4 +167,66 @@ fn what_the_example_comments_out_is_good_too() {
     ];
     let ended = run_with(folder.path(), &["check", "--output", "json"], &variables);
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn what_no_request_could_meet_is_warned_of() {
+    let folder = written(
+        r#"
+[upstream]
+account_sid = "AC00000000000000000000000000000001"
+[upstream.hosts]
+"nothing.twilio.com" = "http://127.0.0.1:1"
+[[team]]
+name = "billing"
+token_sha256 = ["00000000000000000000000000000000000000000000000000000000000000aa"]
+key = { sid = "SK00000000000000000000000000000001", secret = "env:BILLING" }
+policy = { allow = ["api:Messages:*", "api:Mesages:create"], deny = ["api:Calls:create"] }
+"#,
+    );
+    let ended = run_with(folder.path(), &["check", "--output", "json"], &[("BILLING", PLANTED)]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let data = ended.json();
+    let told: Vec<&str> =
+        data["warnings"].as_array().expect("a list").iter().filter_map(|w| w["what"].as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "nothing.twilio.com is not a host that sidekey knows, so requests for it are denied",
+            "`api:Mesages:create` of team `billing` fits no operation",
+        ]
+    );
+}
+
+#[test]
+fn files_that_are_no_certificates_are_faults() {
+    let folder = written(
+        r#"
+[listen]
+tls = "127.0.0.1:0"
+[tls]
+cert = "sidekey.toml"
+key = "sidekey.toml"
+[intercept]
+ca_cert = "sidekey.toml"
+ca_key = "sidekey.toml"
+[upstream]
+account_sid = "AC00000000000000000000000000000001"
+ca = "sidekey.toml"
+[store]
+url = "sqlite:sidekey.db"
+root_key = "file:sidekey.key"
+"#,
+    );
+    let ended = run(folder.path(), &["check"]);
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    let told: Vec<&str> = ended.stderr.lines().map(|line| line.split_at(line.len().min(60)).0).collect();
+    assert_eq!(
+        told,
+        [
+            "sidekey.toml: intercept: holds no certificate; a PEM file wi",
+            "sidekey.toml: tls: holds no certificate; a PEM file with BEG",
+            "sidekey.toml: upstream: holds no certificate; a PEM file wit",
+        ]
+    );
 }

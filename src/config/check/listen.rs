@@ -109,8 +109,9 @@ pub(super) fn admin(root: &mut Section<'_, '_>) -> Option<Admin> {
 /// What `[listen]` demands of the other tables.
 pub(super) fn across(root: &Section<'_, '_>) {
     let tls_listener = root.has_in("listen", "tls");
-    if tls_listener && !root.has("tls") {
-        root.fault_at("listen", "`tls` needs a certificate", "add a [tls] table with `cert` and `key`");
+    if tls_listener && !root.has("tls") && !root.has("intercept") {
+        let mend = "add a [tls] table with `cert` and `key`, or [intercept]";
+        root.fault_at("listen", "`tls` needs a certificate", mend);
     }
     if !tls_listener && root.has("tls") {
         root.warn_at("tls", "is not used: no `listen.tls`", "add tls = \"ADDRESS:PORT\" to [listen]");
