@@ -16,7 +16,7 @@ pub(super) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Print the certificate of the CA that [intercept] names, as PEM
+    /// Print the certificate of the CA that `[intercept]` names, as PEM
     Show,
 }
 
