@@ -1,4 +1,4 @@
 //! What the tests share.
 
-pub mod command;
+pub mod postgres;
 pub mod source;
