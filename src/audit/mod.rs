@@ -1,1 +1,24 @@
-//! The audit trail: one guard per request, closed exactly once.
+//! The audit trail: one guard per request, closed exactly once, and no request upstream without its record.
+//!
+//! A [`Trail`] is opened once per process. Each core takes a [`Recorder`], which never leaves its thread; the recorder
+//! opens a [`Guard`] per request. [`Guard::intent`] resolves when the intent is kept as `durability` says, and
+//! [`Guard::outcome`] or [`Guard::deny`] closes; a guard that is dropped unclosed records `aborted`.
+//!
+//! Records that become ready in one turn of a core's event loop share one write: the first one wakes the core's flusher,
+//! which the runtime polls after every task that was ready before it. No timer is involved.
+//!
+//! This module never decides anything about a request, and never sees a body, a query or a secret.
+
+mod batch;
+mod chain;
+mod facts;
+mod line;
+mod recorder;
+mod slot;
+mod trail;
+mod waiters;
+
+pub use facts::{Denial, Facts, Outcome, Peer};
+pub use recorder::{Guard, Recorder};
+pub use trail::Trail;
+pub use waiters::{AuditUnavailable, Kept};

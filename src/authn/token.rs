@@ -26,14 +26,14 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 pub struct Token<'a>(&'a [u8; LENGTH]);
 
 impl<'a> Token<'a> {
-    /// Makes a new token's text from the system's random source. It is shown once, at issue, and never kept.
-    pub fn generate() -> Secret {
+    /// Makes a new token from the system's random source.
+    pub fn generate() -> Issued {
         let mut text = Zeroizing::new([0; LENGTH]);
         text[..PREFIX.len()].copy_from_slice(PREFIX);
         fill_base62(&mut text[PREFIX.len()..BODY]);
         let sum = checksum(&text[..BODY]);
         text[BODY..].copy_from_slice(&sum);
-        Secret::new(text.as_slice())
+        Issued(Secret::new(text.as_slice()))
     }
 
     /// Takes a text of a token's shape: prefix, length, alphabet and checksum. Allocates nothing.
@@ -45,15 +45,33 @@ impl<'a> Token<'a> {
 
     /// SHA-256 of the whole text: what is kept and looked up. 196 random bits need no salt and no slow hash.
     pub fn digest(&self) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.copy_from_slice(digest(&SHA256, self.0).as_ref());
-        out
+        sha256(self.0)
     }
 
     /// The public part, which names the token in audit and commands.
     pub fn id(&self) -> TokenId {
-        let id = &self.0[PREFIX.len()..PREFIX.len() + ID];
-        TokenId::new(std::str::from_utf8(id).unwrap_or_default())
+        public_part(self.0)
+    }
+}
+
+/// A token just made: shown once, and never kept.
+#[derive(Debug)]
+pub struct Issued(Secret);
+
+impl Issued {
+    /// The token's text, for the one time that it is shown to whoever asked for it.
+    pub fn show(&self) -> &str {
+        self.0.expose_str().unwrap_or_default()
+    }
+
+    /// See [`Token::digest`].
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.0.expose())
+    }
+
+    /// See [`Token::id`].
+    pub fn id(&self) -> TokenId {
+        public_part(self.0.expose())
     }
 }
 
@@ -61,6 +79,17 @@ impl std::fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Token({}…)", self.id())
     }
+}
+
+fn sha256(text: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, text).as_ref());
+    out
+}
+
+fn public_part(text: &[u8]) -> TokenId {
+    let id = text.get(PREFIX.len()..PREFIX.len() + ID).unwrap_or_default();
+    TokenId::new(std::str::from_utf8(id).unwrap_or_default())
 }
 
 /// Fills with characters of the alphabet, each equally likely: bytes from 248 up are thrown away, since 248 = 4 × 62.
@@ -98,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn fresh() -> String {
-        Token::generate().expose_str().expect("a token is ASCII").to_owned()
+        Token::generate().show().to_owned()
     }
 
     #[test]
@@ -110,6 +139,9 @@ mod tests {
         assert_eq!(token.id().as_str(), &text[3..15]);
         assert_eq!(token.digest().as_slice(), digest(&SHA256, text.as_bytes()).as_ref());
         assert_ne!(text, fresh());
+        let issued = Token::generate();
+        let token = Token::parse(issued.show()).expect("a new token parses");
+        assert_eq!((token.id(), token.digest()), (issued.id(), issued.digest()));
     }
 
     #[test]
@@ -122,13 +154,14 @@ mod tests {
     #[test]
     fn every_character_is_about_as_likely_as_any_other() {
         let mut seen = [0_u32; 256];
-        let mut bytes = vec![0; 62 * 1000];
+        let mut bytes = vec![0; 62 * 10_000];
         fill_base62(&mut bytes);
         for byte in bytes {
             seen[usize::from(byte)] += 1;
         }
-        // 1,000 are expected of each; ten standard deviations are about 310.
-        assert!(ALPHABET.iter().all(|c| (690..1310).contains(&seen[usize::from(*c)])));
+        // 10,000 are expected of each, and six standard deviations are about 600; taking all 256 bytes would make
+        // some characters a fifth likelier.
+        assert!(ALPHABET.iter().all(|c| (9_400..10_600).contains(&seen[usize::from(*c)])));
     }
 
     proptest! {

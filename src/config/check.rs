@@ -54,10 +54,12 @@ fn tables(gather: &Gather<'_>, root: &DeTable<'_>) -> Option<Config> {
     let limits = limits(&mut root);
     let jwt = proofs::jwts(&mut root);
     let certificates = proofs::certificates(&mut root);
+    let peers = proofs::peers(&mut root);
     let teams = team::teams(&mut root);
     listen::across(&root);
     team::across(&root, &teams);
     proofs::across(&root, &jwt, &certificates, &teams);
+    proofs::across_peers(&root, &peers, &teams);
     root.finish();
     Some(Config {
         listen,
@@ -70,6 +72,7 @@ fn tables(gather: &Gather<'_>, root: &DeTable<'_>) -> Option<Config> {
         limits,
         jwt: jwt.into_iter().map(|jwt| jwt.value).collect(),
         certificates: certificates.into_iter().map(|certificate| certificate.value).collect(),
+        peers: peers.into_iter().map(|peer| peer.value).collect(),
         teams: teams.into_iter().map(|team| team.value).collect(),
         warnings: Vec::new(),
         sources: Vec::new(),

@@ -56,7 +56,7 @@ impl Faults {
     }
 
     /// All of them, sorted by line; `None` if there are none.
-    pub(super) fn gathered(mut faults: Vec<Fault>) -> Option<Self> {
+    pub fn gathered(mut faults: Vec<Fault>) -> Option<Self> {
         faults.sort_by(|a, b| (a.line, &a.at).cmp(&(b.line, &b.at)));
         (!faults.is_empty()).then_some(Self(faults))
     }

@@ -219,6 +219,12 @@ impl<'a, 'd> Section<'a, 'd> {
         self.gather.warn(&self.at, self.offset, wrong);
     }
 
+    /// Whether the file gives `name` as an empty array.
+    pub(super) fn has_empty(&self, name: &str) -> bool {
+        let array = self.table.get(name).and_then(|value| value.get_ref().as_array());
+        array.is_some_and(|array| array.is_empty())
+    }
+
     /// Whether the file gives `name` in the table `inner`, right or wrong.
     pub(super) fn has_in(&self, inner: &str, name: &str) -> bool {
         let table = self.table.get(inner).and_then(|value| value.get_ref().as_table());

@@ -278,6 +278,37 @@ fn certificates_are_read_and_loose_names_refused() {
 }
 
 #[test]
+fn peers_are_read_and_need_their_listener() {
+    let unix = format!("{TEAM}\n[listen]\nunix='s'\n");
+    let config = read(&format!("{unix}[[peer]]\nuid=1000\nteam='billing'")).expect("it is good");
+    assert_eq!((config.peers[0].uid, config.peers[0].team.as_str()), (1000, "billing"));
+    let one = "[[peer]]\nuid=0\nteam='billing'\n";
+    for (text, expected) in [
+        (format!("{TEAM}\n{one}"), "no listener knows its peers"),
+        (format!("{unix}{one}{one}"), "repeats an earlier `uid`"),
+        (format!("{unix}[[peer]]\nuid=4294967295\nteam='billing'"), "peer.uid: "),
+        (format!("{unix}[[peer]]\nuid=1\nteam='biling'"), "did you mean `billing`?"),
+        (format!("{unix}[[peer]]\nteam='billing'"), "`uid` is missing"),
+    ] {
+        let faults = read(&text).expect_err(expected).to_string();
+        assert!(faults.contains(expected), "{expected}: {faults}");
+    }
+}
+
+#[test]
+fn what_a_fetch_needs_needs_a_url() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("ca.pem"), "").expect("a file");
+    let read = |text: &str| parse(text, &dir.path().join("sidekey.toml"), &environment);
+    let jwt = JWT.replace("team_claim", "jwks_ca='ca.pem'\njwks_token_file='ca.pem'\nteam_claim");
+    let config = read(&format!("{TEAM}{jwt}")).expect("it is good");
+    assert_eq!(config.jwt[0].jwks_ca, Some(dir.path().join("ca.pem")));
+    let file = jwt.replace("jwks_url = \"https://kubernetes.default.svc/openid/v1/jwks\"", "jwks_file = 'ca.pem'");
+    let faults = read(&format!("{TEAM}{file}")).expect_err("a file").to_string();
+    assert!(faults.contains("`jwks_ca` needs `jwks_url`") && faults.contains("`jwks_token_file` needs"), "{faults}");
+}
+
+#[test]
 fn plain_http_over_the_network_is_warned_of() {
     let at = |url: &str| read(&team_with("[[team]]", &format!("url = \"{url}\"\n[[team]]"))).expect(url).warnings.len();
     assert_eq!(

@@ -32,6 +32,8 @@ pub struct Config {
     pub jwt: Vec<Jwt>,
     /// `[[certificate]]`
     pub certificates: Vec<Certificate>,
+    /// `[[peer]]`
+    pub peers: Vec<Peer>,
     /// `[[team]]`
     pub teams: Vec<Team>,
     /// What is allowed but unwise, for whoever starts the program to print.
@@ -62,6 +64,9 @@ pub struct Tls {
     pub key: PathBuf,
     /// PEM roots for client certificates; `None`: no client certificates.
     pub client_ca: Option<PathBuf>,
+    /// PEM revocation lists of `client_ca` and of every CA below it; with them, a certificate that no current list
+    /// covers is refused.
+    pub client_crl: Option<PathBuf>,
     /// Whether a connection without a client certificate is refused (`client_cert = "required"`).
     pub client_cert_required: bool,
 }
@@ -290,6 +295,10 @@ pub struct Jwt {
     pub audience: String,
     /// Where the key set is.
     pub jwks: Jwks,
+    /// Extra roots for `jwks_url`, PEM: Kubernetes' API server has a private CA.
+    pub jwks_ca: Option<PathBuf>,
+    /// File whose text is sent to `jwks_url` as a bearer token, read at each fetch since Kubernetes renews it.
+    pub jwks_token_file: Option<PathBuf>,
     /// Accepted algorithms, asymmetric only.
     pub algorithms: Vec<String>,
     /// Claim that names the team.
@@ -317,6 +326,15 @@ pub struct Certificate {
     /// URI or DNS name; one trailing `*` allowed.
     pub san: String,
     /// Whose callers these are.
+    pub team: TeamId,
+}
+
+/// `[[peer]]`: processes that connect to `listen.unix`, proven by the kernel.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// User id of the process.
+    pub uid: u32,
+    /// Whose caller it is.
     pub team: TeamId,
 }
 

@@ -5,6 +5,7 @@
 //! the [`identity`] that a verified client certificate states, and `authn` makes a team of it. One TLS stack (rustls),
 //! one crypto provider (aws-lc-rs).
 
+pub mod ca;
 pub mod files;
 pub mod identity;
 pub mod leaf;

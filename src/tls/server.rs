@@ -9,7 +9,9 @@ use super::leaf::Leaves;
 use super::watch::{Reload, Watched};
 use super::{Error, files, provider};
 use crate::config;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
@@ -34,7 +36,7 @@ impl ServerTls {
             return Err(Error::general("listen.tls needs a certificate: add [tls] with cert and key, or [intercept]"));
         }
         let tls = tls.cloned();
-        let paths = tls.iter().flat_map(|t| [Some(&t.cert), Some(&t.key), t.client_ca.as_ref()]);
+        let paths = tls.iter().flat_map(|t| [Some(&t.cert), Some(&t.key), t.client_ca.as_ref(), t.client_crl.as_ref()]);
         let paths = paths.flatten().cloned().collect();
         let watched = Watched::open(paths, move || load(tls.as_ref(), leaves.clone()))?;
         Ok(Self { watched })
@@ -108,10 +110,19 @@ fn client_certs(tls: &config::Tls) -> Result<Option<ClientCerts>, Error> {
     let mut roots = RootCertStore::empty();
     files::add_roots(&mut roots, path)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    if let Some(path) = &tls.client_crl {
+        // A list past its next update says nothing of what was revoked since: it counts as none.
+        builder = builder.with_crls(files::revocation_lists(path)?).enforce_revocation_expiration();
+    }
     if !tls.client_cert_required {
         builder = builder.allow_unauthenticated();
     }
-    let verifier = builder.build().map_err(|fault| Error::of(path, format!("can't be used as roots: {fault}")))?;
+    let verifier = builder.build().map_err(|fault| match (fault, &tls.client_crl) {
+        (VerifierBuilderError::InvalidCrl(fault), Some(crl)) => {
+            Error::of(crl, format!("is no revocation list ({fault:?})"))
+        }
+        (fault, _) => Error::of(path, format!("can't be used as roots: {fault}")),
+    })?;
     Ok(Some(ClientCerts(verifier)))
 }
 

@@ -133,7 +133,7 @@ impl Kind {
             bare[len] = byte.to_ascii_lowercase();
             len += 1;
         }
-        let bare = bare[..len].trim_ascii_end();
+        let bare = &bare[..len];
         let numbered = bare.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(&[][..], |last| &bare[..=last]);
         let ends = |tail: &[u8]| numbered.ends_with(tail);
         if numbered.windows(7).any(|part| part == b"include") && (ends(b"subaccounts") || ends(b"subaccount")) {

@@ -32,7 +32,7 @@ const CORE: [&str; 6] = [
 ];
 
 /// Operations that mint, reveal or move a credential, with what they yield.
-const CLOSED: [&str; 26] = [
+const CLOSED: [&str; 30] = [
     // SIP user names and passwords, and where they are valid. Lists of IP addresses are no credential and stay open.
     "api:SIP.CredentialLists:*",
     "api:SIP.CredentialLists.Credentials:*",
@@ -61,6 +61,10 @@ const CLOSED: [&str; 26] = [
     // Tokens of embedded sessions.
     "numbers:SenderIdRegistrations:*",
     "numbers:SenderIdRegistrations.EmbeddedSessions:*",
+    "trusthub:A2PBrandRegistrations:*",
+    "trusthub:A2PBrandRegistrations.EmbeddedSessions:*",
+    "trusthub:A2PCampaignRegistrations:*",
+    "trusthub:A2PCampaignRegistrations.EmbeddedSessions:*",
     "trusthub:ComplianceInquiries.Customers.Initialize:*",
     "trusthub:ComplianceInquiries.Registration.RegulatoryCompliance.GB.Initialize:*",
     "trusthub:ComplianceInquiries.Tollfree.Initialize:*",

@@ -5,13 +5,17 @@
 
 pub mod accounts;
 pub mod address;
+pub mod error_body;
 pub mod host;
+pub mod links;
 pub mod management;
 pub mod method;
 pub mod operations;
 pub mod path;
+pub mod render;
 
 pub use address::{Address, AddressFault, Mode};
+pub use error_body::{ErrorBody, Format, error_body};
 pub use host::{Authority, Host, Product};
 pub use management::Class;
 pub use method::Method;

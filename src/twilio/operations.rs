@@ -121,7 +121,9 @@ pub fn prepare() {
 
 fn unknown(product: Product, address: &Address<'_>, path: &CanonicalPath<'_>) -> Match {
     let table = &*TABLE;
-    let stems: Vec<String> = address.segments(path).map(|segment| management::stem(&segment.decoded())).collect();
+    // A segment of nothing but punctuation says nothing, and some readers drop it.
+    let stems = address.segments(path).map(|segment| management::stem(&segment.decoded()));
+    let stems: Vec<String> = stems.filter(|stem| !stem.is_empty()).collect();
     let near = tree::find_near(&table.nodes, table.roots[product.index()], &stems)
         .and_then(|node| node.resource)
         .map(|id| &table.operations[id]);

@@ -1,7 +1,8 @@
 //! Pooled outbound HTTP: where each Twilio host is reached, and connections to it, per core.
 //!
 //! A [`Pool`] belongs to one core and is touched by no other, so it needs no lock. [`Pool::route`] finds where a host is
-//! reached, [`Route::lane`] hands out a connection, and [`Lane`] carries one request at a time over HTTP/1.1 or HTTP/2.
+//! reached, [`Route::idle_lane`] and [`Route::new_lane`] hand out connections, and [`Lane`] carries one request at a time
+//! over HTTP/1.1 or HTTP/2.
 
 mod connect;
 mod h1;

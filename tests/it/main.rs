@@ -1,5 +1,7 @@
 //! The one integration binary: black-box tests by topic, and `layering`, which reads the source itself.
 
+mod cli;
+mod config;
 mod layering;
-mod store;
+mod sandbox;
 mod support;

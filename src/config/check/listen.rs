@@ -66,13 +66,17 @@ pub(super) fn tls(root: &mut Section<'_, '_>) -> Option<Tls> {
         table.need("cert", "write cert = \"PATH\": a PEM chain, the server's certificate first", value::readable);
     let key = table.need("key", "write key = \"PATH\": the PEM key of `cert`", value::readable);
     let client_ca = table.get("client_ca", value::readable);
+    let client_crl = table.get("client_crl", value::readable);
     let words = &[("optional", false), ("required", true)];
     let client_cert_required = table.or("client_cert", false, value::one_of(words));
     if client_cert_required && !table.has("client_ca") {
         table.fault(Wrong::new("`client_cert` needs `client_ca`", "write client_ca = \"PATH\": PEM roots of callers"));
     }
+    if client_crl.is_some() && !table.has("client_ca") {
+        table.fault(Wrong::new("`client_crl` needs `client_ca`", "write client_ca = \"PATH\": PEM roots of callers"));
+    }
     table.finish();
-    Some(Tls { cert: cert?, key: key?, client_ca, client_cert_required })
+    Some(Tls { cert: cert?, key: key?, client_ca, client_crl, client_cert_required })
 }
 
 /// `[intercept]`
@@ -105,8 +109,9 @@ pub(super) fn admin(root: &mut Section<'_, '_>) -> Option<Admin> {
 /// What `[listen]` demands of the other tables.
 pub(super) fn across(root: &Section<'_, '_>) {
     let tls_listener = root.has_in("listen", "tls");
-    if tls_listener && !root.has("tls") {
-        root.fault_at("listen", "`tls` needs a certificate", "add a [tls] table with `cert` and `key`");
+    if tls_listener && !root.has("tls") && !root.has("intercept") {
+        let mend = "add a [tls] table with `cert` and `key`, or [intercept]";
+        root.fault_at("listen", "`tls` needs a certificate", mend);
     }
     if !tls_listener && root.has("tls") {
         root.warn_at("tls", "is not used: no `listen.tls`", "add tls = \"ADDRESS:PORT\" to [listen]");

@@ -1,11 +1,12 @@
-//! `[[jwt]]` and `[[certificate]]`: proofs besides tokens.
+//! `[[jwt]]`, `[[certificate]]` and `[[peer]]`: proofs besides tokens.
 
 use super::Placed;
 use crate::config::raw::{Entry, Section, Wrong};
-use crate::config::types::{Certificate, Jwks, Jwt, Origin, Team};
+use crate::config::types::{Certificate, Jwks, Jwt, Origin, Peer, Team};
 use crate::config::{defaults, value};
 use crate::ids::TeamId;
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Algorithms a `[[jwt]]` may accept: asymmetric ones that the crypto provider verifies.
@@ -20,10 +21,11 @@ fn jwt(mut table: Section<'_, '_>) -> Option<Placed<Jwt>> {
     let issuer = table.need("issuer", "write the `iss` of the tokens, exactly", value::plain_text);
     let audience = table.need("audience", "write the `aud` that means sidekey, such as \"sidekey\"", value::plain_text);
     let jwks = jwks(&mut table);
+    let (jwks_ca, jwks_token_file) = (behind_url(&mut table, "jwks_ca"), behind_url(&mut table, "jwks_token_file"));
     let mut algorithms = table.list("algorithms", "write algorithms = [\"RS256\", \"ES256\", \"EdDSA\"]", algorithm);
     if !table.has("algorithms") {
         algorithms = defaults::JWT_ALGORITHMS.map(str::to_owned).to_vec();
-    } else if algorithms.is_empty() {
+    } else if table.has_empty("algorithms") {
         table.fault(Wrong::new("`algorithms` accepts nothing", format!("name some of {}", ALGORITHMS.join(", "))));
     }
     let team_claim = table.get("team_claim", value::plain_text);
@@ -38,8 +40,9 @@ fn jwt(mut table: Section<'_, '_>) -> Option<Placed<Jwt>> {
     let max_age = table.or("max_age", defaults::JWT_MAX_AGE, age);
     let offset = table.offset;
     table.finish();
+    let (issuer, audience, jwks) = (issuer?, audience?, jwks?);
     let jwt =
-        Jwt { issuer: issuer?, audience: audience?, jwks: jwks?, algorithms, team_claim, subjects, leeway, max_age };
+        Jwt { issuer, audience, jwks, jwks_ca, jwks_token_file, algorithms, team_claim, subjects, leeway, max_age };
     Some(Placed { value: jwt, offset })
 }
 
@@ -52,6 +55,15 @@ fn jwks(table: &mut Section<'_, '_>) -> Option<Jwks> {
         table.fault(Wrong::new("must say where the key set is, in one way", mend));
     }
     url.map(Jwks::Url).or(file.map(Jwks::File))
+}
+
+/// A file that only a fetch needs.
+fn behind_url(table: &mut Section<'_, '_>, name: &'static str) -> Option<PathBuf> {
+    let path = table.get(name, value::readable);
+    if table.has(name) && !table.has("jwks_url") {
+        table.fault(Wrong::new(format!("`{name}` needs `jwks_url`"), "write jwks_url = \"https://…\""));
+    }
+    path
 }
 
 /// HTTPS, or HTTP to this machine: whoever can change the key set on its way can sign as anybody.
@@ -145,6 +157,34 @@ fn san(entry: &Entry<'_, '_>) -> Result<String, Wrong> {
             }
             Ok(text.to_owned())
         }
+    }
+}
+
+/// Every `[[peer]]`.
+pub(super) fn peers(root: &mut Section<'_, '_>) -> Vec<Placed<Peer>> {
+    let peer = |mut table: Section<'_, '_>| {
+        let uid = table.need("uid", "write uid = 1000: the user id that the process runs as", |entry| {
+            value::count_in(0..=u32::MAX as usize - 1)(entry)
+        });
+        let team = table.need("team", value::TEAM_NAME, value::team);
+        let offset = table.offset;
+        table.finish();
+        Some(Placed { value: Peer { uid: u32::try_from(uid?).ok()?, team: team? }, offset })
+    };
+    root.sections("peer").into_iter().filter_map(peer).collect()
+}
+
+/// What peers demand of the other tables.
+pub(super) fn across_peers(root: &Section<'_, '_>, peers: &[Placed<Peer>], teams: &[Placed<Team>]) {
+    if !peers.is_empty() && !root.has_in("listen", "unix") {
+        root.fault_at("peer", "no listener knows its peers", "add unix = \"PATH\" to [listen]");
+    }
+    let mut uids = HashSet::new();
+    for Placed { value: peer, offset } in peers {
+        if !uids.insert(peer.uid) {
+            root.gather.fault("peer", *offset, Wrong::new("repeats an earlier `uid`", "keep one of them"));
+        }
+        declared(root, "peer", *offset, &peer.team, teams);
     }
 }
 

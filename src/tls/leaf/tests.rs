@@ -90,7 +90,7 @@ fn the_tls_listener_answers_twilio_names_with_leaves_and_others_with_its_own() {
     let site = Site::new();
     let leaves = Arc::new(site.open(&Clock::system()).expect("opens"));
     let (cert, key) = site.ca.server(&["sidekey.test"]).write(site.dir.path(), "server");
-    let tls = config::Tls { cert, key, client_ca: None, client_cert_required: false };
+    let tls = config::Tls { cert, key, client_ca: None, client_crl: None, client_cert_required: false };
     let caller = Arc::new(site.ca.trusted_by(None));
     let both = ServerTls::open(Some(&tls), Some(Arc::clone(&leaves))).expect("opens").config();
     for name in ["messaging.twilio.com", "sidekey.test"] {

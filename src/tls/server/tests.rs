@@ -20,7 +20,7 @@ impl Site {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let ca = Authority::new("servers");
         let (cert, key) = ca.server(&["sidekey.test"]).write(dir.path(), "server");
-        Self { dir, ca, tls: config::Tls { cert, key, client_ca: None, client_cert_required: false } }
+        Self { dir, ca, tls: config::Tls { cert, key, client_ca: None, client_crl: None, client_cert_required: false } }
     }
 
     /// The same, taking client certificates of `callers`.
@@ -151,6 +151,45 @@ fn bad_client_certificates_end_the_handshake_though_they_are_optional() {
         (self_signed, "self-signed"),
     ] {
         assert!(site.greet(Some(&bad)).is_err(), "{why}");
+    }
+}
+
+#[test]
+fn a_revoked_certificate_and_one_that_no_current_list_covers_are_refused() {
+    let callers = Authority::new("callers");
+    let uri = || vec![SanType::URI("spiffe://corp/x".try_into().expect("IA5"))];
+    let numbered = |n: u64| callers.issue(uri(), |p| p.serial_number = Some(n.into()));
+    let (good, revoked) = (numbered(7), numbered(8));
+    let list = |ca: &Authority, until: i32| {
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![rcgen::RevokedCertParams {
+                serial_number: 8.into(),
+                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&ca.0).expect("signs").pem().expect("a PEM")
+    };
+    let mut site = Site::with_callers(&callers, false);
+    let path = site.dir.path().join("clients.crl");
+    site.tls.client_crl = Some(path.clone());
+    std::fs::write(&path, list(&callers, 4000)).expect("writable");
+    assert!(site.greet(Some(&good)).is_ok());
+    assert!(site.greet(Some(&revoked)).is_err());
+    assert!(site.greet(None).is_ok());
+    std::fs::write(&path, list(&callers, 2021)).expect("writable");
+    assert!(site.greet(Some(&good)).is_err(), "the list is out of date");
+    std::fs::write(&path, list(&Authority::new("others"), 4000)).expect("writable");
+    assert!(site.greet(Some(&good)).is_err(), "the list of another CA");
+    for bad in ["", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"] {
+        std::fs::write(&path, bad).expect("writable");
+        assert!(site.fault().contains("clients.crl"), "{}", site.fault());
     }
 }
 

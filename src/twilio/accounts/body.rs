@@ -1,8 +1,16 @@
 //! Selectors in a body, for the operations that take one. The whole body is read, or the request is refused.
+//!
+//! The unsafe mistake is to read a body in another way than Twilio does, so whatever is unusual is unreadable: an
+//! unknown type or charset, a part with odd headers, bytes behind the end.
 
 use super::{Reach, is_allowed, pairs, selected};
 use crate::ids::AccountSid;
+use std::borrow::Cow;
 use std::fmt;
+
+mod inflate;
+mod json;
+mod multipart;
 
 /// Most form fields, multipart parts or JSON members that are read: far above what an operation takes.
 const MAX_FIELDS: usize = 4096;
@@ -40,10 +48,10 @@ impl Unreadable {
     /// What is wrong, for `explain` and the audit.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Type => "the body's type can't be inspected",
-            Self::Encoding => "the body's encoding can't be inspected",
-            Self::Syntax => "the body is not what its type says",
-            Self::TooMuch => "the body is too large or too deep to be inspected",
+            Self::Type => "body: a type that can't be inspected",
+            Self::Encoding => "body: an encoding that can't be inspected",
+            Self::Syntax => "body: not what its type says",
+            Self::TooMuch => "body: too large or too deep to be inspected",
         }
     }
 }
@@ -56,8 +64,8 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// Reads a whole body for selectors. `content_type` and `content_encoding` are the headers' values, joined by commas if
-/// there are several.
+/// Reads a whole body for selectors. `content_type` and `content_encoding` are the headers' values; if a header comes
+/// more than once, its values joined by commas.
 pub fn inspect_body(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -66,13 +74,65 @@ pub fn inspect_body(
     if body.is_empty() {
         return Ok(Selectors::default());
     }
-    // Forms first; the other types follow.
-    if content_encoding.is_some()
-        || !content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
-    {
-        return Err(Unreadable::Type);
+    let body = match content_encoding {
+        Some(encodings) => inflate::decode(encodings, body)?,
+        None => Cow::Borrowed(body),
+    };
+    match MediaType::read(content_type, &body)? {
+        MediaType::Form => form(&body),
+        MediaType::Json => json::selectors(&body),
+        MediaType::Multipart(boundary) => multipart::selectors(&boundary, &body),
     }
-    form(body)
+}
+
+/// The types that Twilio's operations with selectors take.
+#[derive(Debug, PartialEq, Eq)]
+enum MediaType {
+    Form,
+    Json,
+    Multipart(String),
+}
+
+impl MediaType {
+    fn read(header: Option<&str>, body: &[u8]) -> Result<Self, Unreadable> {
+        let Some(header) = header else {
+            return if is_plainly_a_form(body) { Ok(Self::Form) } else { Err(Unreadable::Type) };
+        };
+        let mut parts = header.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let mut boundary = None;
+        for param in parts.filter(|param| !param.is_empty()) {
+            let (name, value) = param.split_once('=').ok_or(Unreadable::Type)?;
+            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+            match &*name.to_ascii_lowercase() {
+                "charset" if is_ascii_superset(value) => {}
+                "boundary" if boundary.is_none() => boundary = Some(value.to_owned()),
+                _ => return Err(Unreadable::Type),
+            }
+        }
+        match (&*essence, boundary) {
+            ("application/x-www-form-urlencoded", None) => Ok(Self::Form),
+            ("application/json" | "text/json", None) => Ok(Self::Json),
+            ("multipart/form-data", Some(boundary)) if multipart::is_boundary(&boundary) => {
+                Ok(Self::Multipart(boundary))
+            }
+            (other, None) if other.starts_with("application/") && other.ends_with("+json") => Ok(Self::Json),
+            _ => Err(Unreadable::Type),
+        }
+    }
+}
+
+/// Charsets in which ASCII names are ASCII bytes.
+fn is_ascii_superset(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii", "iso-8859-1"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+}
+
+/// A form can be told without a type: visible ASCII, a `=`, and not the beginning of JSON or of a part.
+fn is_plainly_a_form(body: &[u8]) -> bool {
+    body.iter().all(u8::is_ascii_graphic)
+        && body.contains(&b'=')
+        && !body.starts_with(b"--")
+        && !matches!(body.first(), Some(b'{' | b'[' | b'"' | b'<'))
 }
 
 fn form(body: &[u8]) -> Result<Selectors, Unreadable> {
@@ -85,3 +145,6 @@ fn form(body: &[u8]) -> Result<Selectors, Unreadable> {
     }
     Ok(Selectors(found))
 }
+
+#[cfg(test)]
+mod tests;

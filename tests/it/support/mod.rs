@@ -1,4 +1,6 @@
 //! What the tests share.
 
-pub mod postgres;
+pub mod command;
+pub mod raw;
 pub mod source;
+pub mod upstream;

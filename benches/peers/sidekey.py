@@ -1,0 +1,29 @@
+"""sidekey itself, its teams declared in the config file."""
+
+from .job import ACCOUNT, Job, Start, free_port
+
+
+def prepare(job: Job, binary: str, durability: str) -> Start:
+    port = free_port()
+    name = f"sidekey-{durability}"
+    scheme = "https" if job.tls_out else "http"
+    keys = job.folder / "keys"
+    keys.mkdir(exist_ok=True)
+    listen = f'tls = "127.0.0.1:{port}"' if job.tls_in else f'proxy = "127.0.0.1:{port}"'
+    parts = [f'[listen]\n{listen}\n']
+    if job.tls_in:
+        parts.append(f'[tls]\ncert = "{job.path("leaf.pem")}"\nkey = "{job.path("leaf.key")}"\n')
+    parts.append(f'[upstream]\naccount_sid = "{ACCOUNT}"\nurl = "{scheme}://127.0.0.1:{job.target_port}"\n')
+    if job.tls_out:
+        # The certificate is for the host's own name, which is asked for by name wherever it is reached.
+        parts.append(f'ca = "{job.path("ca.pem")}"\n')
+    parts.append(f'[audit]\nfile = "{job.path(name + ".audit")}"\ndurability = "{durability}"\n')
+    for team in job.teams:
+        (keys / team.name).write_text(team.key_secret)
+        parts.append(
+            f'[[team]]\nname = "{team.name}"\nkind = "standard"\naccounts = ["{ACCOUNT}"]\n'
+            f'token_sha256 = ["{team.digest}"]\n'
+            f'key = {{ sid = "{team.key_sid}", secret = "file:{keys / team.name}" }}\n'
+        )
+    (job.folder / f"{name}.toml").write_text("".join(parts))
+    return Start([binary, "serve", "--config", job.path(f"{name}.toml")], port)

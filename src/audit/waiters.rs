@@ -1,0 +1,123 @@
+//! Who waits for a record to be kept: a slab per core, so that a request costs no allocation.
+
+use super::recorder::Core;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// The record can't be kept, and the audit is required: the request must be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditUnavailable;
+
+impl fmt::Display for AuditUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the audit record can't be kept")
+    }
+}
+
+impl std::error::Error for AuditUnavailable {}
+
+/// A place in a batch that stands for nobody.
+pub(super) const NOBODY: usize = usize::MAX;
+
+#[derive(Debug)]
+enum Place {
+    Free,
+    Waiting(Option<Waker>),
+    Done(Result<(), AuditUnavailable>),
+    /// Whoever waited is gone; freed when the batch is settled.
+    Left,
+}
+
+/// The places of one core.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    places: Vec<Place>,
+    free: Vec<usize>,
+}
+
+impl Waiters {
+    /// A place to wait in.
+    pub(super) fn take(&mut self) -> usize {
+        if let Some(place) = self.free.pop() {
+            self.places[place] = Place::Waiting(None);
+            return place;
+        }
+        self.places.push(Place::Waiting(None));
+        self.places.len() - 1
+    }
+
+    /// Tells the one who waits how it went.
+    pub(super) fn settle(&mut self, place: usize, result: Result<(), AuditUnavailable>) {
+        if place == NOBODY {
+            return;
+        }
+        match std::mem::replace(&mut self.places[place], Place::Done(result)) {
+            Place::Waiting(Some(waker)) => waker.wake(),
+            Place::Left => {
+                self.places[place] = Place::Free;
+                self.free.push(place);
+            }
+            Place::Free | Place::Waiting(None) | Place::Done(_) => {}
+        }
+    }
+
+    fn poll(&mut self, place: usize, waker: &Waker) -> Poll<Result<(), AuditUnavailable>> {
+        match &mut self.places[place] {
+            Place::Done(result) => Poll::Ready(*result),
+            Place::Waiting(kept) => {
+                match kept {
+                    Some(kept) => kept.clone_from(waker),
+                    None => *kept = Some(waker.clone()),
+                }
+                Poll::Pending
+            }
+            Place::Free | Place::Left => Poll::Ready(Err(AuditUnavailable)),
+        }
+    }
+
+    fn leave(&mut self, place: usize) {
+        if matches!(self.places[place], Place::Done(_)) {
+            self.places[place] = Place::Free;
+            self.free.push(place);
+        } else {
+            self.places[place] = Place::Left;
+        }
+    }
+}
+
+/// Resolves when a record is kept as `durability` says. The record goes out whether or not this is awaited; dropping it
+/// only means that nobody wants to know.
+#[must_use = "an intent must be kept before its request goes upstream; for an outcome, dropping this is fine"]
+pub struct Kept {
+    core: Rc<Core>,
+    place: usize,
+}
+
+impl Kept {
+    pub(super) fn waiting(core: Rc<Core>, place: usize) -> Self {
+        Self { core, place }
+    }
+}
+
+impl Future for Kept {
+    type Output = Result<(), AuditUnavailable>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.core.waiters.borrow_mut().poll(self.place, context.waker())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.core.waiters.borrow_mut().leave(self.place);
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}

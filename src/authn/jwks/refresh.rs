@@ -1,0 +1,228 @@
+//! Where a key set comes from, and how it stays fresh.
+
+use super::{KeySet, MAX_SET};
+use crate::clock::Clock;
+use crate::tls::watch::{Reload, Watched};
+use crate::{config, tls};
+use arc_swap::ArcSwapOption;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Ceiling on one fetch, in wall time.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Least time between two refreshes that unknown key ids ask for, in seconds: whoever makes up key ids costs the key
+/// server two requests a minute at most.
+const ASK_EVERY: u64 = 30;
+
+/// How often files are looked at and due refreshes begun.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Longest wait between refreshes, in seconds, whatever the maximum age: so that a withdrawn key is soon gone.
+const REFRESH_AT_MOST: u64 = 300;
+
+/// Longest wait after failures, in seconds.
+const RETRY_AT_MOST: u64 = 60;
+
+/// A fetch under way: the body of a 200 answer, or what went wrong, in words without a secret.
+pub type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+
+/// How a key set is fetched: one GET that follows no redirect. An answer other than 200 and a body above `ceiling` bytes
+/// are errors. The waiting is bounded by who calls.
+pub trait Fetch: Send + Sync {
+    /// Fetches `url`.
+    fn get<'a>(&'a self, url: &'a str, ceiling: usize) -> FetchFuture<'a>;
+}
+
+/// One provider's keys.
+pub(in crate::authn) enum Keys {
+    File(Watched<KeySet>),
+    Url(Remote),
+}
+
+impl Keys {
+    /// Opens the source: a file is read now, a URL by the first [`Keys::tend`].
+    pub(in crate::authn) fn open(jwt: &config::Jwt) -> Result<Self, tls::Error> {
+        match &jwt.jwks {
+            config::Jwks::Url(url) => Ok(Self::Url(Remote::new(url, jwt.max_age))),
+            config::Jwks::File(path) => {
+                let file = path.clone();
+                Watched::open(vec![path.clone()], move || read_file(&file)).map(Self::File)
+            }
+        }
+    }
+
+    /// The set in force; `None` before the first, and once the last one is past its maximum age. Two sets that are the
+    /// same [`Arc`] are the same set.
+    pub(in crate::authn) fn current(&self, now: u64) -> Option<Arc<KeySet>> {
+        match self {
+            Self::File(watched) => Some(watched.current()),
+            Self::Url(remote) => remote.current(now),
+        }
+    }
+
+    /// Asks for a refresh because a token named a key that this set lacks. Gives something to wait for if one is coming.
+    pub(in crate::authn) fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
+        match self {
+            Self::File(_) => None,
+            Self::Url(remote) => remote.ask(now),
+        }
+    }
+
+    /// Keeps the set fresh for ever. One task a provider runs this, so nothing is ever fetched twice at once. `name` is
+    /// for the log.
+    pub(in crate::authn) async fn tend(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
+        loop {
+            match self {
+                Self::File(watched) => {
+                    report(name, watched.poll());
+                    tokio::time::sleep(TICK).await;
+                }
+                Self::Url(remote) => {
+                    if remote.due(clock.unix_seconds()) {
+                        remote.refresh(name, fetch, clock).await;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(TICK) => {}
+                        () = remote.asked.notified() => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<KeySet, tls::Error> {
+    let text = std::fs::read(path).map_err(|e| tls::Error::of(path, format!("can't be read: {e}")))?;
+    KeySet::parse(&text).map_err(|problem| tls::Error::of(path, problem))
+}
+
+fn report(name: &str, reload: Reload) {
+    match reload {
+        Reload::Unchanged => {}
+        Reload::Replaced => tracing::info!(issuer = name, "key set read again"),
+        Reload::Refused(fault) => tracing::warn!(issuer = name, %fault, "key set not taken; the old one stays"),
+    }
+}
+
+/// A set behind a URL.
+pub(in crate::authn) struct Remote {
+    url: String,
+    /// Seconds.
+    max_age: u64,
+    held: ArcSwapOption<Held>,
+    plan: Mutex<Plan>,
+    asked: Notify,
+    /// Counts attempts; each send wakes who waits for one.
+    attempts: watch::Sender<u64>,
+}
+
+struct Held {
+    set: Arc<KeySet>,
+    /// SHA-256 of its text: an unchanged set keeps its place, and with it the tokens remembered under it.
+    digest: [u8; 32],
+    /// When it was last fetched whole, in seconds since the Unix epoch.
+    fetched: AtomicU64,
+}
+
+/// When the next refresh is due; seconds since the Unix epoch.
+#[derive(Default)]
+struct Plan {
+    next: u64,
+    /// When an unknown key id last got a refresh.
+    asked: u64,
+    failures: u32,
+    /// Whether one is under way or about to be.
+    coming: bool,
+}
+
+impl Remote {
+    fn new(url: &str, max_age: Duration) -> Self {
+        Self {
+            url: url.to_owned(),
+            max_age: max_age.as_secs(),
+            held: ArcSwapOption::empty(),
+            plan: Mutex::new(Plan { coming: true, ..Plan::default() }),
+            asked: Notify::new(),
+            attempts: watch::Sender::new(0),
+        }
+    }
+
+    fn current(&self, now: u64) -> Option<Arc<KeySet>> {
+        let held = self.held.load();
+        let held = held.as_ref()?;
+        // A wall clock that was set back must not make a set young again for ever: any distance counts.
+        (held.fetched.load(Ordering::Relaxed).abs_diff(now) <= self.max_age).then(|| Arc::clone(&held.set))
+    }
+
+    fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn due(&self, now: u64) -> bool {
+        let plan = self.plan();
+        // The second half: the clock was set back, and `next` is far off now.
+        now >= plan.next || plan.next - now > REFRESH_AT_MOST
+    }
+
+    fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
+        let done = self.attempts.subscribe();
+        let mut plan = self.plan();
+        if plan.coming {
+            return Some(done);
+        }
+        if plan.asked.abs_diff(now) < ASK_EVERY {
+            return None;
+        }
+        plan.asked = now;
+        plan.next = now;
+        plan.coming = true;
+        drop(plan);
+        self.asked.notify_one();
+        Some(done)
+    }
+
+    async fn refresh(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
+        self.plan().coming = true;
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.get(&self.url, MAX_SET)).await;
+        let text = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_TIMEOUT.as_secs())));
+        let now = clock.unix_seconds();
+        let taken = text.and_then(|text| self.take(&text, now));
+        if let Err(problem) = &taken {
+            tracing::warn!(issuer = name, problem, "key set not refreshed; the last one serves until its maximum age");
+        }
+        self.reschedule(taken.is_ok(), now);
+        self.attempts.send_modify(|count| *count += 1);
+    }
+
+    fn take(&self, text: &[u8], now: u64) -> Result<(), String> {
+        let set = KeySet::parse(text)?;
+        let mut digest = [0; 32];
+        digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref());
+        match self.held.load().as_ref().filter(|held| held.digest == digest) {
+            Some(held) => held.fetched.store(now, Ordering::Relaxed),
+            None => self.held.store(Some(Arc::new(Held { set: Arc::new(set), digest, fetched: AtomicU64::new(now) }))),
+        }
+        Ok(())
+    }
+
+    /// A quarter of the maximum age after a success, so that three failures in a row lose nothing; 1, 2, 4 … seconds
+    /// after failures.
+    fn reschedule(&self, ok: bool, now: u64) {
+        let mut plan = self.plan();
+        plan.coming = false;
+        plan.failures = if ok { 0 } else { plan.failures.saturating_add(1) };
+        let wait = match plan.failures {
+            0 => (self.max_age / 4).clamp(1, REFRESH_AT_MOST),
+            failures => (1 << (failures - 1).min(6)).min(RETRY_AT_MOST),
+        };
+        plan.next = now.saturating_add(wait);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! `sidekey check`: is the config good? Reads every file that it names; touches no network.
+
+use super::{Context, Failure};
+use crate::authn;
+use crate::clock::Clock;
+use crate::config::{self, Config, Fault, Faults};
+use crate::tls::leaf::Leaves;
+use crate::tls::server::ServerTls;
+use crate::tls::{self, upstream};
+use crate::twilio::management::fits;
+use crate::twilio::{Host, operations};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Checks the config and prints a summary. Faults go to stderr (and, as JSON, to stdout too).
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let config = match config::load(context.path()) {
+        Ok(config) => config,
+        Err(faults) => return refuse(context, faults),
+    };
+    if let Some(faults) = Faults::gathered(files(&config, context.path())) {
+        return refuse(context, faults);
+    }
+    let warnings: Vec<Fault> = config.warnings.iter().cloned().chain(idle(&config, context.path())).collect();
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let file = context.path().display().to_string();
+    let data = json!({ "file": file, "ok": true, "faults": [], "warnings": warnings });
+    context.print(&data, || format!("{file}: good: {}\n", summary(&config)))
+}
+
+fn refuse(context: &Context, faults: Faults) -> Result<(), Failure> {
+    if context.is_json() {
+        let all: Vec<_> = faults.iter().collect();
+        let file = context.path().display().to_string();
+        let data = json!({ "file": file, "ok": false, "faults": all, "warnings": [] });
+        context.print(&data, String::new)?;
+    }
+    Err(faults.into())
+}
+
+/// What is wrong inside the files that the config names.
+fn files(config: &Config, file: &Path) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut note = |at: &str, error: tls::Error| {
+        let mend = format!("see [{at}] in {}", file.display());
+        let path = error.path.unwrap_or_else(|| file.to_owned());
+        faults.push(Fault { file: path, line: None, at: at.to_owned(), what: error.problem, mend });
+    };
+    let leaves = config.intercept.as_ref().map(|files| Leaves::open(files, |_| false, Clock::system()));
+    let leaves = leaves.and_then(|leaves| leaves.map_err(|error| note("intercept", error)).ok()).map(Arc::new);
+    if config.tls.is_some() {
+        let _ = ServerTls::open(config.tls.as_ref(), leaves).map_err(|error| note("tls", error));
+    }
+    let _ = upstream::client_config(config.upstream.ca.as_deref(), &[]).map_err(|error| note("upstream", error));
+    let _ = authn::jwt::Jwts::open(&config.jwt).map_err(|error| note("jwt", error));
+    faults
+}
+
+/// What is allowed and can have no effect.
+fn idle(config: &Config, file: &Path) -> Vec<Fault> {
+    let mut idle = Vec::new();
+    let mut note = |at: &str, what: String, mend: &str| {
+        idle.push(Fault { file: file.to_owned(), line: None, at: at.to_owned(), what, mend: mend.to_owned() });
+    };
+    for host in config.upstream.hosts.keys().filter(|host| Host::parse(host).is_none()) {
+        let what = format!("{host} is not a host that sidekey knows, so requests for it are denied");
+        note("upstream.hosts", what, "remove it, or mend its spelling");
+    }
+    for team in &config.teams {
+        let lists = [&team.policy.open, &team.policy.allow, &team.policy.deny];
+        for pattern in lists.into_iter().flatten() {
+            if !operations::all().any(|operation| fits(pattern, operation.name())) && !pattern.contains("unknown") {
+                let what = format!("`{pattern}` of team `{}` fits no operation", team.name);
+                note("team.policy", what, "`sidekey explain` prints the names of operations");
+            }
+        }
+    }
+    idle
+}
+
+fn summary(config: &Config) -> String {
+    let listen = &config.listen;
+    let mut text = String::new();
+    for (name, address) in [("proxy", listen.proxy), ("tls", listen.tls), ("admin", listen.admin)] {
+        if let Some(address) = address {
+            let _ = write!(text, "{name} on {address}, ");
+        }
+    }
+    if let Some(path) = &listen.unix {
+        let _ = write!(text, "unix on {}, ", path.display());
+    }
+    let store = if config.store.is_some() { "a store" } else { "no store" };
+    let (teams, s) = (config.teams.len(), if config.teams.len() == 1 { "" } else { "s" });
+    let _ = write!(text, "upstream {}, {store}, {teams} team{s} in the file", config.upstream.url);
+    text
+}

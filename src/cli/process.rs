@@ -1,0 +1,34 @@
+//! The process itself: no core dumps, logs on stderr, panics that say where and not what.
+
+use super::Output;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use std::io::Write as _;
+use tracing_subscriber::EnvFilter;
+
+/// Keeps secrets in memory from reaching a disk or another process: no core dumps, no attaching by others of the same
+/// user. A system that refuses goes on without: it isn't less safe than without sidekey.
+pub(super) fn harden() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(Resource::Core, none);
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // The payload of a panic may quote what was being handled; the place is enough to find the fault.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let _ = writeln!(std::io::stderr().lock(), "sidekey: panicked at {place}");
+    }));
+}
+
+/// Sends diagnostics to stderr: what `RUST_LOG` asks for, else all from `info` up for the broker and from `warn` up for
+/// commands. As JSON lines where the output is JSON.
+pub(super) fn log(broker: bool, output: Output) {
+    let default = if broker { "info" } else { "warn" };
+    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let filter = asked.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    // A second call finds a subscriber in place and changes nothing.
+    let _ = match (broker, output) {
+        (true, Output::Json) => lines.json().try_init(),
+        (true, Output::Text) => lines.with_ansi(false).try_init(),
+        (false, _) => lines.with_ansi(false).without_time().with_target(false).try_init(),
+    };
+}

@@ -1,0 +1,151 @@
+//! Answers with the headers that captures of Twilio show.
+
+use super::address::Product;
+use super::fault::Pieces;
+use super::refusal::Refusal;
+use super::sid;
+use crate::twilio::render::{self, Format, Problem};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::ext::ReasonPhrase;
+use serde_json::Value;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// An answer's body: one piece, but for the echo switch.
+pub type AnswerBody = Either<Full<Bytes>, Pieces>;
+
+/// An answer, not yet on the wire.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Type`; `None` for no body.
+    pub content_type: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// `X-Twilio-Error-Code`.
+    pub code: Option<u32>,
+    /// `Location`.
+    pub location: Option<String>,
+}
+
+impl Answer {
+    /// A body in a format.
+    pub fn new(status: u16, format: Format, body: Vec<u8>) -> Self {
+        Self { status, content_type: Some(format.content_type()), body, code: None, location: None }
+    }
+
+    /// 204: done, and nothing to say.
+    pub fn empty() -> Self {
+        Self { status: 204, content_type: None, body: Vec::new(), code: None, location: None }
+    }
+
+    /// One thing in any format; `tag` names its XML element.
+    pub fn instance(status: u16, format: Format, tag: &str, fields: &Value) -> Self {
+        let body = match format {
+            Format::Json => render::json(fields),
+            Format::Xml => render::xml_instance(tag, fields),
+            Format::Csv => render::csv(&render::columns(fields), std::slice::from_ref(fields)),
+        };
+        Self::new(status, format, body)
+    }
+
+    /// A refusal in the format that was asked for.
+    pub fn refusal(refusal: &Refusal, format: Format) -> Self {
+        let Refusal { status, code, ref message, detail } = *refusal;
+        let body = Problem { status, code, message, detail }.render(format);
+        Self { code: Some(code), ..Self::new(status, format, body) }
+    }
+
+    /// On the wire, with the headers of the product's host. `took` is how long the answer took to make.
+    pub fn into_response(self, product: Product, took: Duration) -> Response<AnswerBody> {
+        let mut response = Response::new(Either::Left(Full::new(Bytes::from(self.body))));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(phrase) = reason(self.status) {
+            response.extensions_mut().insert(ReasonPhrase::from_static(phrase));
+        }
+        let headers = response.headers_mut();
+        headers.clone_from(if product == Product::Api { &API_HEADERS } else { &PRODUCT_HEADERS });
+        put(headers, "twilio-request-id", format!("RQ{}", sid::hex32()));
+        put(headers, "twilio-request-duration", format!("{:.3}", took.as_secs_f64()));
+        if let Some(content_type) = self.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(code) = self.code {
+            put(headers, "x-twilio-error-code", code.to_string());
+        }
+        if self.status == 401 {
+            // Python's SDK 5 sends no credentials until it sees this.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Twilio API\""));
+        }
+        if let Some(location) = self.location {
+            put(headers, "location", location);
+        }
+        response
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: String) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn table(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+    let pairs = rows.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    pairs.collect()
+}
+
+/// Captures of api.twilio.com, 2020 and 2023. `Date` is hyper's.
+static API_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    table(&[
+        ("twilio-concurrent-requests", "1"),
+        ("access-control-allow-origin", "*"),
+        (
+            "access-control-allow-headers",
+            "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since, \
+             Idempotency-Key",
+        ),
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
+        ("access-control-expose-headers", "ETag"),
+        ("access-control-allow-credentials", "true"),
+        ("x-powered-by", "AT-5000"),
+        ("x-shenanigans", "none"),
+        ("x-home-region", "us1"),
+        ("x-api-domain", "api.twilio.com"),
+        ("strict-transport-security", "max-age=31536000"),
+    ])
+});
+
+/// A capture of a product host, 2022.
+static PRODUCT_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    table(&[
+        ("server", "envoy"),
+        ("vary", "Accept-Encoding"),
+        ("x-shenanigans", "none"),
+        ("x-envoy-upstream-service-time", "3"),
+        ("strict-transport-security", "max-age=31536000"),
+    ])
+});
+
+/// Twilio writes reason phrases in capitals.
+const fn reason(status: u16) -> Option<&'static [u8]> {
+    Some(match status {
+        201 => b"CREATED",
+        204 => b"NO CONTENT",
+        307 => b"TEMPORARY REDIRECT",
+        400 => b"BAD REQUEST",
+        401 => b"UNAUTHORIZED",
+        403 => b"FORBIDDEN",
+        404 => b"NOT FOUND",
+        405 => b"METHOD NOT ALLOWED",
+        409 => b"CONFLICT",
+        429 => b"TOO MANY REQUESTS",
+        500 => b"INTERNAL SERVER ERROR",
+        503 => b"SERVICE UNAVAILABLE",
+        _ => return None,
+    })
+}

@@ -1,0 +1,205 @@
+//! The command line: exit codes, where data and diagnostics go, and the commands that need nothing else.
+
+use crate::support::command::{run, run_with, sidekey};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+/// The smallest config that is good: a team in the file, no store.
+const TEAM: &str = r#"
+[upstream]
+account_sid = "AC00000000000000000000000000000001"
+[[team]]
+name = "billing"
+token_sha256 = ["00000000000000000000000000000000000000000000000000000000000000aa"]
+key = { sid = "SK00000000000000000000000000000001", secret = "env:BILLING" }
+"#;
+
+fn empty() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn help_is_data_and_a_wrong_line_is_usage() {
+    let folder = empty();
+    for arguments in [&["--help"][..], &["token", "generate", "--help"], &["--version"]] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(ended.stdout.contains("sidekey"), "{arguments:?}");
+    }
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["serve", "extra"],
+        &["check", "--output", "yaml"],
+        &["token", "generate", "--count", "0"],
+        &["token", "issue"],
+        &["token", "issue", "billing", "--expires", "90"],
+        &["team", "create", "no/slash"],
+        &["team", "create", "billing", "--account", "AC1"],
+        &["key", "import", "billing", "--sid", "SK1", "--secret-file", "-"],
+        &["key", "import", "billing"],
+        &["key", "rotate", "billing", "--grace", "soon"],
+        &["audit", "verify"],
+        &["audit", "query", "--since", "yesterday"],
+        &["sandbox", "--listen", "localhost"],
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{arguments:?}");
+        assert!(!ended.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn tokens_are_made_without_a_config() {
+    let folder = empty();
+    let made = run(folder.path(), &["token", "generate", "--count", "3", "--output", "json"]);
+    assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
+    let data = made.json();
+    let tokens = data.as_array().expect("an array");
+    assert_eq!(tokens.len(), 3);
+    for made in tokens {
+        let token = made["token"].as_str().expect("a token");
+        assert!(token.starts_with("skt") && token.bytes().all(|b| b.is_ascii_alphanumeric()), "{token}");
+        let parsed = sidekey::authn::Token::parse(token).expect("a token");
+        assert_eq!(made["sha256"], hex::encode(parsed.digest()));
+    }
+    let text = run(folder.path(), &["token", "generate"]).stdout;
+    assert_eq!(
+        text.lines().map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
+        [Some("token"), Some("sha256")]
+    );
+}
+
+#[test]
+fn a_good_config_is_summed_up() {
+    let folder = empty();
+    std::fs::write(folder.path().join("sidekey.toml"), TEAM).expect("a file");
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345")];
+    let text = run_with(folder.path(), &["check"], &secret);
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        text.stdout,
+        "sidekey.toml: good: proxy on 127.0.0.1:8080, upstream https://api.twilio.com, no store, 1 team in the file\n"
+    );
+    let json = run_with(folder.path(), &["check", "--output", "json"], &secret).json();
+    assert_eq!(json, serde_json::json!({ "file": "sidekey.toml", "ok": true, "faults": [], "warnings": [] }));
+}
+
+#[test]
+fn what_is_unwise_is_warned_of_and_allowed() {
+    let folder = empty();
+    let text = TEAM.replace("[[team]]", "url = \"http://twilio.internal\"\n[[team]]");
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let ended = run_with(folder.path(), &["check"], &[("BILLING", "abcdefghijklmnopqrstuvwxyz012345")]);
+    assert_eq!(ended.code, Some(0));
+    let told = "sidekey.toml:4: upstream.url: sends keys in clear over the network; use https://";
+    assert!(ended.stderr.contains(told), "{ended:?}");
+}
+
+#[test]
+fn commands_of_the_store_say_that_they_need_one() {
+    let folder = empty();
+    std::fs::write(folder.path().join("sidekey.toml"), TEAM).expect("a file");
+    for arguments in [&["team", "list"][..], &["token", "list"], &["key", "list", "billing"]] {
+        let ended = run_with(folder.path(), arguments, &[("BILLING", "abcdefghijklmnopqrstuvwxyz012345")]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(ended.stderr.contains("needs [store] in sidekey.toml"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_ca_is_made_once_and_shown() {
+    let folder = empty();
+    let made = run(folder.path(), &["ca", "init", "ca", "--output", "json"]);
+    assert_eq!(made.json(), serde_json::json!({ "ca_cert": "ca/ca.pem", "ca_key": "ca/ca.key" }));
+    let mode = std::fs::metadata(folder.path().join("ca/ca.key")).expect("a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = run(folder.path(), &["ca", "init", "ca"]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("ca/ca.pem: is there already and is not overwritten"), "{again:?}");
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345")];
+    std::fs::write(folder.path().join("sidekey.toml"), TEAM).expect("a file");
+    let none = run_with(folder.path(), &["ca", "show"], &secret);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("sidekey.toml has no [intercept]"), "{none:?}");
+    let intercept = format!("{TEAM}\n[intercept]\nca_cert = \"ca/ca.pem\"\nca_key = \"ca/ca.key\"\n");
+    std::fs::write(folder.path().join("sidekey.toml"), intercept).expect("a file");
+    let shown = run_with(folder.path(), &["ca", "show"], &secret);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let pem = std::fs::read_to_string(folder.path().join("ca/ca.pem")).expect("a certificate");
+    assert_eq!(shown.stdout.lines().collect::<Vec<_>>(), pem.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = empty();
+    let mut command = sidekey(folder.path(), &["token", "generate", "--count", "20000"], &[]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// What `explain` says for a team of the file: exit code, decision, reason and operation.
+fn explained(folder: &Path, arguments: [&str; 3]) -> (i32, String) {
+    let [team, method, url] = arguments;
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345"), ("MASTER", "abcdefghijklmnopqrstuvwxyz012345")];
+    let ended = run_with(folder, &["explain", team, method, url, "--output", "json"], &secret);
+    let data = ended.json();
+    let word = |name: &str| data[name].as_str().unwrap_or("-").to_owned();
+    assert!(!word("rule").is_empty(), "{ended:?}");
+    (ended.code.unwrap_or(-1), format!("{} {} {}", word("decision"), word("reason"), word("operation")))
+}
+
+#[test]
+fn explain_decides_as_the_broker_would() {
+    let folder = empty();
+    let text = TEAM.replace(
+        "[[team]]",
+        "[upstream.master]\nusername = \"AC00000000000000000000000000000001\"\npassword = \"env:MASTER\"\n\
+         [[team]]\nname = \"platform\"\nkind = \"master\"\ntoken_sha256 = []\n[[team]]",
+    );
+    let text = format!("{text}policy = {{ deny = [\"api:Messages:delete\"] }}\n");
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let own = "/2010-04-01/Accounts/AC00000000000000000000000000000001";
+    let other = "/2010-04-01/Accounts/AC00000000000000000000000000000002";
+    for (team, method, url, code, told) in [
+        ("billing", "POST", format!("{own}/Messages.json"), 0, "allow granted api:Messages:create"),
+        (
+            "billing",
+            "POST",
+            format!("https://api.twilio.com{own}/Messages.json"),
+            0,
+            "allow granted api:Messages:create",
+        ),
+        (
+            "billing",
+            "GET",
+            format!("http://127.0.0.1:8080{own}/Messages.json?PageSize=2"),
+            0,
+            "allow granted api:Messages:list",
+        ),
+        ("billing", "GET", "/messaging.twilio.com/v1/Services".to_owned(), 0, "allow granted messaging:Services:list"),
+        ("billing", "GET", format!("{own}/Keys.json"), 1, "deny management_resource api:Keys:list"),
+        ("platform", "GET", format!("{own}/Keys.json"), 0, "allow granted api:Keys:list"),
+        ("billing", "GET", format!("{other}/Messages.json"), 1, "deny account_not_allowed api:Messages:list"),
+        (
+            "billing",
+            "DELETE",
+            format!("{own}/Messages/SM00000000000000000000000000000001.json"),
+            1,
+            "deny policy_denied api:Messages:delete",
+        ),
+        ("billing", "GET", format!("https://example.com{own}/Messages.json"), 1, "deny host_not_allowed -"),
+        ("billing", "GET", format!("{own}/../Keys.json"), 1, "deny malformed_request -"),
+        ("billing", "TRACE", format!("{own}/Messages.json"), 1, "deny malformed_request -"),
+    ] {
+        assert_eq!(explained(folder.path(), [team, method, &url]), (code, told.to_owned()), "{team} {method} {url}");
+    }
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345"), ("MASTER", "abcdefghijklmnopqrstuvwxyz012345")];
+    let unknown = run_with(folder.path(), &["explain", "nobody", "GET", "/"], &secret);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("no team `nobody` in sidekey.toml; there are: platform, billing"), "{unknown:?}");
+    assert_eq!(run(folder.path(), &["explain", "billing", "GET", "api.twilio.com/x"]).code, Some(64));
+}
