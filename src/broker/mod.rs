@@ -1,1 +1,221 @@
 //! The straight line of a request.
+//!
+//! Three steps, because a request's head is borrowed from its connection's buffer and its body is not:
+//! [`Broker::prepare`] judges the head without ever waiting and owns what it needs; [`Broker::carry`] waits for the audit
+//! and carries the request; [`refuse`] writes every answer that is not the upstream's. The audit guard is opened at the
+//! left edge and closed exactly once.
+
+mod inspect;
+mod local;
+mod prepare;
+mod refuse;
+mod request_ids;
+
+pub use inspect::{Inspected, Preread};
+pub use prepare::{Forward, Local, Opened, Own, Prepared, Refuse};
+pub use refuse::Refused;
+
+use self::request_ids::RequestIds;
+use crate::audit::{Guard, Outcome, Peer, Recorder};
+use crate::authn::{Authn, ConnectionProof};
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::directory::Directory;
+use crate::error::Reason;
+use crate::forward::{Caller, Done, Exchange, Failure, relay};
+use crate::metrics;
+use crate::net::{Buffers, Watch};
+use crate::twilio::Format;
+use crate::upstream::Pool;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What every request of one core is handled with.
+pub struct Broker {
+    /// Finds callers.
+    pub authn: Authn,
+    /// What requests are judged by.
+    pub directory: Arc<Directory>,
+    /// Connections to upstreams.
+    pub pool: Rc<Pool>,
+    /// This core's audit.
+    pub recorder: Recorder,
+    /// This core's counters.
+    pub metrics: Arc<metrics::Core>,
+    /// Spare buffers.
+    pub buffers: Rc<Buffers>,
+    /// Time.
+    pub clock: Clock,
+    /// Ceilings.
+    pub limits: Limits,
+    /// Ceiling on the wait for an answer's head.
+    pub response_timeout: Duration,
+    ids: RequestIds,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Broker")
+    }
+}
+
+/// What a broker is made of.
+pub struct Parts {
+    /// Finds callers.
+    pub authn: Authn,
+    /// What requests are judged by.
+    pub directory: Arc<Directory>,
+    /// Connections to upstreams.
+    pub pool: Rc<Pool>,
+    /// This core's audit.
+    pub recorder: Recorder,
+    /// This core's counters.
+    pub metrics: Arc<metrics::Core>,
+    /// Spare buffers.
+    pub buffers: Rc<Buffers>,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// What is known of a caller's connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What the connection itself proves.
+    pub proof: Option<ConnectionProof>,
+    /// The one host that may be asked for here: a tunnel's, or that of a Twilio server name.
+    pub only_host: Option<Box<str>>,
+    /// Whether callers reach the broker by TLS: links that lead back to it say `https`.
+    pub secure: bool,
+}
+
+impl Broker {
+    /// A broker for one core.
+    pub fn new(parts: Parts, config: &crate::config::Config) -> Self {
+        let Parts { authn, directory, pool, recorder, metrics, buffers, clock } = parts;
+        let limits = config.limits.clone();
+        let response_timeout = config.upstream.response_timeout;
+        let ids = RequestIds::new();
+        Self { authn, directory, pool, recorder, metrics, buffers, clock, limits, response_timeout, ids }
+    }
+
+    /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
+    /// outcome is.
+    pub async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
+        let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, started, links } = forward;
+        let mut record = Record { broker: self, guard: Some(guard), started, sent: None };
+        if kept.await.is_err() {
+            return record.refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format }, 0).await;
+        }
+        record.sent = Some(self.clock.instant());
+        let exchange = Exchange {
+            id,
+            head: outbound.head(),
+            framing: outbound.framing(),
+            head_request,
+            safe,
+            key: lease.key(),
+            links: links.as_deref(),
+            response_timeout: self.response_timeout,
+            body_timeout: self.limits.body_timeout,
+        };
+        let ended = relay(caller, &route, &exchange, watch, async |done: &Done| record.close(done, None).await).await;
+        self.buffers.give_back(outbound.into_buffer());
+        match ended {
+            Ok(done) => {
+                lease.key().accept();
+                Ended { close: done.close }
+            }
+            Err(Failure::Refuse { reason, detail, bytes_in }) => {
+                if reason == Reason::UpstreamRejectedKey && lease.key().reject() {
+                    tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
+                }
+                tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");
+                record.refuse(caller, Refused { id, reason, format }, bytes_in).await
+            }
+            Err(Failure::Cut { done, detail }) => {
+                tracing::debug!(request = %id, detail, "an answer was cut");
+                record.abort(&done, "cut").await
+            }
+            Err(Failure::Gone { done }) => record.abort(&done, "aborted").await,
+        }
+    }
+
+    /// Writes an answer that is not the upstream's, once its record is kept.
+    pub async fn answer<C: Caller>(&self, caller: &mut C, own: Own) -> Ended {
+        match own {
+            Own::Refuse(refuse) => {
+                // Kept or not, a refusal stays one.
+                let _ = refuse.kept.await;
+                refuse::write(caller, &refuse.refused).await;
+            }
+            Own::Local(local) => match local.kept.await {
+                Ok(()) => {
+                    let fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")];
+                    let body = local.answer.body.as_bytes();
+                    refuse::respond(caller, local.id, local.answer.status, &fields, body).await;
+                }
+                Err(_) => {
+                    let reason = Reason::AuditUnavailable;
+                    refuse::write(caller, &Refused { id: local.id, reason, format: Format::Json }).await;
+                }
+            },
+        }
+        Ended { close: !caller.upload_done() }
+    }
+}
+
+/// How a request ended, for its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The connection must not be used again.
+    pub close: bool,
+}
+
+/// The open record of a request whose intent is kept.
+struct Record<'b> {
+    broker: &'b Broker,
+    /// Taken when the record is closed.
+    guard: Option<Guard>,
+    started: Instant,
+    sent: Option<Instant>,
+}
+
+impl Record<'_> {
+    /// Answers with a refusal and closes the record.
+    async fn refuse<C: Caller>(mut self, caller: &mut C, refused: Refused, bytes_in: u64) -> Ended {
+        self.broker.metrics.refused(refused.reason);
+        let done = Done { status: refused.reason.status(), bytes_in, ..Done::default() };
+        self.close(&done, Some(refused.reason.name())).await;
+        refuse::write(caller, &refused).await;
+        Ended { close: !caller.upload_done() }
+    }
+
+    /// Closes the record of an answer that did not arrive whole.
+    async fn abort(mut self, done: &Done, why: &str) -> Ended {
+        self.broker.metrics.aborted();
+        self.close(done, Some(why)).await;
+        Ended { close: true }
+    }
+
+    /// Closes the record, once; waits until the outcome is kept.
+    async fn close(&mut self, done: &Done, reason: Option<&str>) {
+        let Some(guard) = self.guard.take() else { return };
+        let now = self.broker.clock.instant();
+        if reason.is_none() {
+            self.broker.metrics.answered(done.status, done.bytes_in, done.bytes_out, now - self.started);
+        }
+        let kept = guard.outcome(&Outcome {
+            status: done.status,
+            reason,
+            upstream_request_id: done.upstream_request_id.as_deref().map(str::as_bytes),
+            bytes_in: done.bytes_in,
+            bytes_out: done.bytes_out,
+            upstream_us: self.sent.map(|sent| u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX)),
+        });
+        // The upstream has done what was asked: an answer that can't be recorded is still the caller's to know.
+        let _ = kept.await;
+    }
+}

@@ -1,1 +1,105 @@
 //! Request + lease → what is sent upstream.
+//!
+//! The order is the safety: what the caller wrote is dropped or passed first, what only sidekey may write is written
+//! after it, so nothing in a request can remove or double it (CVE-2022-31813, CVE-2026-33433). [`Outbound`] has no
+//! public constructor but [`inject`], which asks for a [`Lease`].
+
+use crate::headers::{self, Inbound};
+use crate::http1::{Field, Framing, RequestHead};
+use crate::keys::Lease;
+use crate::policy::Judged;
+use bytes::BytesMut;
+
+/// A request as it goes upstream: its head, serialised once.
+#[must_use]
+#[derive(Debug)]
+pub struct Outbound {
+    head: BytesMut,
+    framing: Framing,
+}
+
+impl Outbound {
+    /// The head's bytes, framing and the empty line included.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// How the body is framed.
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Gives the buffer back for reuse. It holds the key: a lent buffer stays in this process and is overwritten.
+    pub fn into_buffer(self) -> BytesMut {
+        self.head
+    }
+}
+
+/// Writes the head that goes upstream into `head`, an empty buffer.
+pub fn inject(
+    request: &RequestHead<'_, '_>,
+    judged: &Judged<'_>,
+    lease: &Lease,
+    framing: Framing,
+    mut head: BytesMut,
+) -> Outbound {
+    let put = |head: &mut BytesMut, parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
+    let path = judged.address.path(&judged.path).as_bytes();
+    put(&mut head, &[judged.method.as_str().as_bytes(), b" ", path]);
+    if let Some(query) = judged.path.query() {
+        put(&mut head, &[b"?", query.as_bytes()]);
+    }
+    put(&mut head, &[b" HTTP/1.1\r\nHost: ", judged.address.host().as_bytes(), b"\r\n"]);
+    let connection = connection_value(request.fields);
+    for field in request.fields {
+        let passes = match headers::inbound(field.name) {
+            Inbound::Pass => connection.is_none_or(|_| !named(request.fields, field.name)),
+            Inbound::AcceptEncoding => {
+                if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
+                    put(&mut head, &[field.name.as_bytes(), b": gzip\r\n"]);
+                }
+                false
+            }
+            Inbound::Drop | Inbound::Connection => false,
+        };
+        if passes {
+            put(&mut head, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
+        }
+    }
+    put(&mut head, &[b"Authorization: ", lease.key().authorization().expose(), b"\r\n"]);
+    match framing {
+        Framing::Length(0) if !wants_length(request, judged) => {}
+        Framing::Length(length) => {
+            put(&mut head, &[b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes(), b"\r\n"]);
+        }
+        Framing::Chunked | Framing::UntilClose => put(&mut head, &[b"Transfer-Encoding: chunked\r\n"]),
+    }
+    put(&mut head, &[b"\r\n"]);
+    Outbound { head, framing }
+}
+
+/// A `Connection` value that names more than the connection's own fate; `None` on the common path.
+fn connection_value<'a>(fields: &'a [Field<'a>]) -> Option<&'a [u8]> {
+    let plain = |value: &[u8]| {
+        headers::tokens(value)
+            .all(|token| token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive"))
+    };
+    fields
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case("connection") && !plain(field.value))
+        .map(|field| field.value)
+}
+
+/// Whether any `Connection` line names this field: a list header may stand on several lines.
+fn named(fields: &[Field<'_>], name: &str) -> bool {
+    fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("connection"))
+        .any(|field| headers::names(field.value, name))
+}
+
+/// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.
+fn wants_length(request: &RequestHead<'_, '_>, judged: &Judged<'_>) -> bool {
+    matches!(judged.method.as_str(), "POST" | "PUT" | "PATCH")
+        || request.fields.iter().any(|field| field.name.eq_ignore_ascii_case("content-length"))
+}

@@ -1,9 +1,10 @@
 //! One type for every socket, so that the request path is written (and compiled) once.
 
+use bytes::BytesMut;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket. TLS sessions are boxed: they are large, and most connections of a sidecar have none.
@@ -92,4 +93,12 @@ impl AsyncWrite for Stream {
             Self::TlsClient(inner) => inner.is_write_vectored(),
         }
     }
+}
+
+/// Reads once into the buffer's spare room, of which there is always a useful amount.
+pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    if buffer.capacity() - buffer.len() < 4096 {
+        buffer.reserve(16 * 1024);
+    }
+    pin!(stream.read_buf(buffer)).poll(cx)
 }

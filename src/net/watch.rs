@@ -22,6 +22,8 @@ pub struct Expired;
 #[derive(Debug, Default)]
 pub struct Watchdog {
     now: Cell<u64>,
+    /// Idle waits end: the broker is stopping.
+    draining: Cell<bool>,
     watches: RefCell<Vec<Weak<Watch>>>,
 }
 
@@ -53,13 +55,24 @@ impl Watchdog {
         }
     }
 
+    /// Ends every idle wait, now and from now on.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.sweep();
+    }
+
+    /// Whether the broker is stopping.
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
     /// Wakes what has expired and forgets connections that are gone.
     fn sweep(&self) {
         let now = self.now.get() + 1;
         self.now.set(now);
         self.watches.borrow_mut().retain(|watch| {
             let Some(watch) = watch.upgrade() else { return false };
-            if watch.deadline.get() < now
+            if (watch.deadline.get() < now || self.draining.get())
                 && let Some(waker) = watch.waker.take()
             {
                 waker.wake();
@@ -75,6 +88,18 @@ impl Watch {
     /// # Errors
     /// [`Expired`]; the future is dropped.
     pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Expired> {
+        self.wait(limit, future, false).await
+    }
+
+    /// Waits like [`Watch::within`] for something that need not come: a broker that stops ends the wait.
+    ///
+    /// # Errors
+    /// [`Expired`]; the future is dropped.
+    pub async fn idle<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Expired> {
+        self.wait(limit, future, true).await
+    }
+
+    async fn wait<F: Future>(&self, limit: Duration, future: F, idle: bool) -> Result<F::Output, Expired> {
         let mut future = pin!(future);
         let ticks = u64::try_from(limit.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
         let now = || self.dog.upgrade().map_or(u64::MAX, |dog| dog.now.get());
@@ -83,7 +108,8 @@ impl Watch {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if now() > deadline {
+            let stopping = || self.dog.upgrade().is_none_or(|dog| dog.draining.get());
+            if now() > deadline || (idle && stopping()) {
                 return Poll::Ready(Err(Expired));
             }
             self.deadline.set(deadline);

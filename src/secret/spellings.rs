@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
 use std::fmt::Write;
+use zeroize::Zeroize;
 
 /// Secrets shorter than this are not sought: they would be found everywhere. Twilio's have 32 characters.
 const SHORTEST: usize = 8;
@@ -14,7 +15,15 @@ const SHORTEST: usize = 8;
 /// JSON-escaped form.
 pub struct Spellings {
     automaton: Option<AhoCorasick>,
+    /// Wiped when dropped.
+    patterns: Vec<Vec<u8>>,
     longest: usize,
+}
+
+impl Drop for Spellings {
+    fn drop(&mut self) {
+        self.patterns.zeroize();
+    }
 }
 
 impl fmt::Debug for Spellings {
@@ -28,7 +37,7 @@ impl Spellings {
     pub fn of(secret: &Secret) -> Self {
         let bytes = secret.expose();
         if bytes.len() < SHORTEST {
-            return Self { automaton: None, longest: 0 };
+            return Self { automaton: None, patterns: Vec::new(), longest: 0 };
         }
         let mut patterns = vec![bytes.to_vec()];
         let hex = hex::encode(bytes);
@@ -50,12 +59,14 @@ impl Spellings {
         patterns.dedup();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let automaton = AhoCorasick::new(&patterns).expect("some thirty short patterns are far below its ceilings");
-        Self { automaton: Some(automaton), longest }
+        Self { automaton: Some(automaton), patterns, longest }
     }
 
-    /// Length of the longest spelling, in bytes; 0 if nothing is sought.
-    pub const fn longest(&self) -> usize {
-        self.longest
+    /// How many bytes at the end of `text` could be the beginning of a spelling that goes on in the next piece.
+    pub fn tail(&self, text: &[u8]) -> usize {
+        let from = text.len().saturating_sub(self.longest.saturating_sub(1));
+        let begins = |at: &usize| self.patterns.iter().any(|pattern| pattern.starts_with(&text[*at..]));
+        (from..text.len()).find(begins).map_or(0, |at| text.len() - at)
     }
 
     /// Whether a spelling stands somewhere in `text`.

@@ -1,1 +1,11 @@
-//! Listeners, connections, drain.
+//! Listeners, connections, drain: a runtime per core, each with its own listener socket, upstream pool and audit buffer.
+
+mod accept;
+mod core;
+mod h1;
+mod h1_caller;
+mod start;
+mod teams;
+mod worker;
+
+pub use start::{Addresses, Server, StartError};

@@ -4,13 +4,13 @@ use super::lane::LaneError;
 use super::pool::Route;
 use crate::headers;
 use crate::http1::{AnswerHead, Body, Framing, Progress, answer_framing, parse_answer};
-use crate::net::{Buffers, Stream};
+use crate::net::{Buffers, Stream, poll_read_buf};
 use bytes::{Buf, BytesMut};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 /// Bytes of an answer's head, at most.
@@ -21,6 +21,10 @@ const MAX_INTERIM: usize = 16;
 
 /// One connection.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact of the connection, and they do not exclude each other"
+)]
 pub struct H1 {
     stream: Stream,
     route: Rc<Route>,
@@ -33,6 +37,10 @@ pub struct H1 {
     /// Body bytes at the front of `buffer`.
     shown: usize,
     reused: bool,
+    /// Whether the upstream's close has ended the body.
+    closed: bool,
+    /// Whether a byte of the request has been taken.
+    begun: bool,
     /// Whether the connection can carry another request once this one is done.
     keep: bool,
 }
@@ -41,7 +49,19 @@ impl H1 {
     pub(super) fn new(stream: Stream, route: Rc<Route>, buffers: Rc<Buffers>) -> Self {
         let body = Body::new(Framing::Length(0));
         let buffer = BytesMut::new();
-        Self { stream, route, buffers, buffer, chunked: false, body, shown: 0, reused: false, keep: false }
+        Self {
+            stream,
+            route,
+            buffers,
+            buffer,
+            chunked: false,
+            body,
+            shown: 0,
+            reused: false,
+            begun: false,
+            closed: false,
+            keep: false,
+        }
     }
 
     pub(super) const fn reused(&self) -> bool {
@@ -61,6 +81,8 @@ impl H1 {
     ) -> Result<(), LaneError> {
         self.buffer = self.buffers.lend();
         self.keep = false;
+        self.begun = false;
+        self.closed = false;
         self.shown = 0;
         self.chunked = framing == Framing::Chunked;
         let size = ChunkSize::new(first.len());
@@ -100,17 +122,15 @@ impl H1 {
             })
             .await;
             match written {
-                Ok(Some(bytes)) => done += bytes,
+                Ok(Some(bytes)) => {
+                    done += bytes;
+                    self.begun = true;
+                }
                 Ok(None) => return Ok(true),
                 // A refusal may already be on its way to us: read it rather than report a broken pipe.
-                Err(_) if !self.buffer.is_empty() => return Ok(true),
-                Err(error) => {
-                    return if self.buffer.is_empty() && self.drain_refusal().await {
-                        Ok(true)
-                    } else {
-                        Err(LaneError::Broken { clean: true, error })
-                    };
-                }
+                Err(_) if !self.buffer.is_empty() || (done > 0 && self.drain_refusal().await) => return Ok(true),
+                Err(error) if done == 0 && !self.begun => return Err(LaneError::Unsent(error)),
+                Err(error) => return Err(LaneError::Broken { clean: true, error }),
             }
         }
         poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx))
@@ -183,7 +203,7 @@ impl H1 {
         }
     }
 
-    pub(super) async fn fill(&mut self) -> Result<&[u8], LaneError> {
+    pub(super) async fn fill(&mut self) -> Result<(&[u8], bool), LaneError> {
         while self.shown == 0 && !(self.body.ended() && self.buffer.is_empty()) {
             match self.body.look(&self.buffer).map_err(|e| LaneError::BadAnswer(e.0))? {
                 Progress::Data { skip, data } => {
@@ -199,7 +219,10 @@ impl H1 {
                 Progress::NeedMore { skip } => {
                     self.buffer.advance(skip);
                     match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
-                        Ok(0) if self.body.ends_at_close() => break,
+                        Ok(0) if self.body.ends_at_close() => {
+                            self.closed = true;
+                            break;
+                        }
                         Ok(0) => return Err(LaneError::BadAnswer("the body was cut")),
                         Ok(_) => {}
                         Err(error) => return Err(LaneError::Broken { clean: false, error }),
@@ -207,11 +230,11 @@ impl H1 {
                 }
             }
         }
-        Ok(&self.buffer[..self.shown])
+        Ok((&self.buffer[..self.shown], self.body.ended() || self.closed))
     }
 
-    pub(super) const fn ended(&self) -> bool {
-        self.body.ended() && self.shown == 0
+    pub(super) fn starved(&self) -> bool {
+        self.buffer.is_empty() && !self.body.ended()
     }
 
     pub(super) fn consume(&mut self, bytes: usize) {
@@ -220,7 +243,7 @@ impl H1 {
     }
 
     pub(super) fn release(mut self) {
-        let in_step = self.keep && self.ended() && self.buffer.is_empty();
+        let in_step = self.keep && self.body.ended() && self.buffer.is_empty();
         self.buffers.give_back(std::mem::take(&mut self.buffer));
         if in_step {
             self.reused = true;
@@ -228,14 +251,6 @@ impl H1 {
             route.give_back(self);
         }
     }
-}
-
-/// Reads once into the buffer's spare room, of which there is always a useful amount.
-pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    if buffer.capacity() - buffer.len() < 4096 {
-        buffer.reserve(16 * 1024);
-    }
-    pin!(stream.read_buf(buffer)).poll(cx)
 }
 
 /// What is left of `parts` after `done` bytes; empty slices at the end.

@@ -156,8 +156,8 @@ impl H2 {
         Ok(shown)
     }
 
-    pub(super) async fn fill(&mut self) -> Result<&[u8], LaneError> {
-        let State::Body(body) = &mut self.state else { return Ok(b"") };
+    pub(super) async fn fill(&mut self) -> Result<(&[u8], bool), LaneError> {
+        let State::Body(body) = &mut self.state else { return Ok((b"", true)) };
         while self.frame.is_empty() && !self.ended {
             match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
                 // Trailers of an answer end here: none of Twilio's answers has any.
@@ -167,11 +167,11 @@ impl H2 {
             }
             self.ended |= body.is_end_stream();
         }
-        Ok(&self.frame)
+        Ok((&self.frame, self.ended))
     }
 
-    pub(super) const fn ended(&self) -> bool {
-        self.ended && self.frame.is_empty()
+    pub(super) fn starved(&self) -> bool {
+        self.frame.is_empty() && !self.ended
     }
 
     pub(super) fn consume(&mut self, bytes: usize) {

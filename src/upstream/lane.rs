@@ -18,6 +18,8 @@ pub enum Lane {
 /// Why a request got no whole answer.
 #[derive(Debug)]
 pub enum LaneError {
+    /// Not one byte of the request was taken: it can't have been processed.
+    Unsent(io::Error),
     /// The connection broke, before any byte of an answer if `clean`.
     Broken {
         /// Whether not one byte of an answer had arrived.
@@ -32,7 +34,7 @@ pub enum LaneError {
 impl fmt::Display for LaneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken { error, .. } => write!(f, "the connection broke: {error}"),
+            Self::Unsent(error) | Self::Broken { error, .. } => write!(f, "the connection broke: {error}"),
             Self::BadAnswer(what) => write!(f, "bad answer: {what}"),
         }
     }
@@ -93,22 +95,23 @@ impl Lane {
         }
     }
 
-    /// The next bytes of the answer's body; empty at its end. [`Lane::consume`] them before asking again.
+    /// The next bytes of the answer's body, and whether they are known to be the last ones; none at the end.
+    /// [`Lane::consume`] them before asking again.
     ///
     /// # Errors
     /// [`LaneError`]: the body is cut or badly framed.
-    pub async fn fill(&mut self) -> Result<&[u8], LaneError> {
+    pub async fn fill(&mut self) -> Result<(&[u8], bool), LaneError> {
         match self {
             Self::H1(lane) => lane.fill().await,
             Self::H2(lane) => lane.fill().await,
         }
     }
 
-    /// Whether the whole answer has been filled and consumed, or is at hand without waiting.
-    pub const fn ended(&self) -> bool {
+    /// Whether the next [`Lane::fill`] will have to wait.
+    pub fn starved(&self) -> bool {
         match self {
-            Self::H1(lane) => lane.ended(),
-            Self::H2(lane) => lane.ended(),
+            Self::H1(lane) => lane.starved(),
+            Self::H2(lane) => lane.starved(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config;
 use crate::net::Buffers;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// Most hosts with a pool of their own: Twilio's products in a few regions. Others are dialled for each request.
@@ -97,15 +97,16 @@ impl Pool {
         config::Origin { host: host.to_owned(), ..plain_api }
     }
 
-    /// Drops idle connections that are old or that the upstream has closed; for ever.
-    pub async fn sweep(self: Rc<Self>) {
+    /// Drops idle connections that are old or that the upstream has closed, as long as the pool lives.
+    pub async fn sweep(pool: Weak<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
         loop {
             ticks.tick().await;
-            for route in self.routes.borrow().values() {
+            let Some(pool) = pool.upgrade() else { return };
+            for route in pool.routes.borrow().values() {
                 route.idle.borrow_mut().retain_mut(|idle| {
                     idle.age += 1;
-                    idle.age <= self.settings.idle_ticks && !idle.h1.stirred()
+                    idle.age <= pool.settings.idle_ticks && !idle.h1.stirred()
                 });
             }
         }

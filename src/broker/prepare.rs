@@ -1,0 +1,372 @@
+//! From a request's head to what is sent upstream, or to the reason why nothing is. Never waits.
+
+use super::inspect::Inspected;
+use super::{Broker, Connection, Refused, local};
+use crate::audit::{Denial, Facts, Guard, Kept, Outcome};
+use crate::authn::{Caller, Presented, Refusal};
+use crate::error::Reason;
+use crate::http1::{Framing, FramingError, RequestHead, request_framing};
+use crate::ids::{RequestId, TokenId};
+use crate::inject::{Outbound, inject};
+use crate::keys::{Lease, lease};
+use crate::policy::{self, Judged, Subject, Target};
+use crate::twilio::{Format, Method, Mode};
+use crate::upstream;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Where a request's host is reached.
+pub type Route = Rc<upstream::Route>;
+
+/// What a head came to.
+#[derive(Debug)]
+pub enum Prepared {
+    /// It goes upstream, once its intent is kept.
+    Forward(Box<Forward>),
+    /// The body names accounts: it must be read whole and judged with the head once more.
+    ReadBody(Opened),
+    /// It is refused, or sidekey answers it itself.
+    Own(Own),
+}
+
+/// An answer that is not the upstream's.
+#[derive(Debug)]
+pub enum Own {
+    /// A refusal.
+    Refuse(Box<Refuse>),
+    /// Something under `/.sidekey/`.
+    Local(Box<Local>),
+}
+
+/// A request that may go upstream.
+#[derive(Debug)]
+pub struct Forward {
+    pub(super) id: RequestId,
+    pub(super) outbound: Outbound,
+    pub(super) lease: Lease,
+    pub(super) route: Route,
+    pub(super) guard: Guard,
+    pub(super) kept: Kept,
+    pub(super) format: Format,
+    pub(super) head_request: bool,
+    pub(super) safe: bool,
+    pub(super) started: Instant,
+    /// Where links in the answer lead back to the broker; `None` where the caller asked the host itself.
+    pub(super) links: Option<Box<str>>,
+}
+
+/// A refusal whose record is on its way.
+#[derive(Debug)]
+pub struct Refuse {
+    pub(super) refused: Refused,
+    pub(super) kept: Kept,
+}
+
+/// An answer of sidekey's own whose record is on its way.
+#[derive(Debug)]
+pub struct Local {
+    pub(super) id: RequestId,
+    pub(super) answer: OwnAnswer,
+    pub(super) kept: Kept,
+}
+
+/// What sidekey answers itself.
+#[derive(Debug)]
+pub(super) struct OwnAnswer {
+    pub(super) operation: &'static str,
+    pub(super) status: u16,
+    /// JSON.
+    pub(super) body: String,
+}
+
+/// A request whose record is open.
+#[derive(Debug)]
+pub struct Opened {
+    pub(super) id: RequestId,
+    pub(super) guard: Guard,
+    pub(super) started: Instant,
+}
+
+/// Why a request is refused, on its way out of the straight line.
+pub(super) struct Stop {
+    reason: Reason,
+    /// What the caller is not told.
+    detail: String,
+    operation: Option<&'static str>,
+}
+
+impl Stop {
+    pub(super) fn because(reason: Reason, detail: &str) -> Self {
+        Self { reason, detail: detail.to_owned(), operation: None }
+    }
+}
+
+impl From<policy::Denial> for Stop {
+    fn from(denial: policy::Denial) -> Self {
+        let operation = denial.operation.map(crate::twilio::Operation::name);
+        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation }
+    }
+}
+
+/// The parts of a request target.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    path: &'a str,
+    query: Option<&'a str>,
+    /// The authority of an absolute-form target.
+    authority: Option<&'a str>,
+}
+
+impl Broker {
+    /// Opens the record of a request: the left edge.
+    pub fn open(&self, connection: &Connection) -> Opened {
+        let id = self.ids.next();
+        Opened { id, guard: self.recorder.open(id, connection.peer), started: self.clock.instant() }
+    }
+
+    /// Judges a head. `inspected` is the body, where a first look said [`Prepared::ReadBody`].
+    pub fn prepare(
+        &self,
+        opened: Opened,
+        head: &RequestHead<'_, '_>,
+        connection: &Connection,
+        inspected: Option<&Inspected<'_>>,
+    ) -> Prepared {
+        let parts = split(head.target);
+        let path = parts.map_or(head.target, |parts| parts.path);
+        let host = parts.and_then(|parts| parts.authority).or_else(|| host_field(head).ok().flatten()).unwrap_or("");
+        let mut facts =
+            Facts { method: head.method.as_bytes(), host: host.as_bytes(), path: path.as_bytes(), ..Facts::default() };
+        let caller = match self.caller(head, connection, parts) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
+                return self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why));
+            }
+        };
+        facts.team = Some(&caller.team().id);
+        facts.proof_id = Some(caller.proof_id().as_str());
+        let line = Line { broker: self, head, connection, caller: &caller, inspected };
+        match line.run(parts) {
+            Ok(Granted::Forward { judged, lease, outbound }) => {
+                let links = line.links(&judged);
+                Prepared::Forward(Box::new(Forward {
+                    links,
+                    ..self.granted(opened, facts, &judged, (lease, outbound))
+                }))
+            }
+            Ok(Granted::Local(answer)) => Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer)))),
+            Ok(Granted::ReadBody) => Prepared::ReadBody(opened),
+            Err(stop) => {
+                facts.operation = stop.operation;
+                self.refuse(opened, &facts, &stop)
+            }
+        }
+    }
+
+    /// Records the intent of a granted request.
+    fn granted(
+        &self,
+        opened: Opened,
+        facts: Facts<'_>,
+        judged: &Judged<'_>,
+        (lease, outbound): (Lease, Outbound),
+    ) -> Forward {
+        let Opened { id, mut guard, started } = opened;
+        let (account, key_sid) = (judged.grant.account(), lease.key().key_sid());
+        let path = judged.address.path(&judged.path);
+        let kept = guard.intent(&Facts {
+            host: judged.address.host().as_bytes(),
+            path: path.as_bytes(),
+            operation: Some(judged.grant.operation().name()),
+            account: account.as_ref(),
+            key_sid: key_sid.as_ref(),
+            ..facts
+        });
+        let route = self.pool.route(judged.address.host(), judged.address.product().host());
+        let head_request = judged.method == Method::Head;
+        let safe = matches!(judged.method, Method::Get | Method::Head | Method::Options);
+        // A host's own path keeps its suffix and begins as the whole one does behind its host prefix.
+        let format = Format::of(judged.path.raw().as_bytes());
+        Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, started, links: None }
+    }
+
+    /// Records an answer of sidekey's own.
+    fn own_answer(opened: Opened, facts: Facts<'_>, answer: OwnAnswer) -> Local {
+        let Opened { id, mut guard, .. } = opened;
+        // One write keeps both: the outcome is awaited, and it stands behind the intent.
+        drop(guard.intent(&Facts { operation: Some(answer.operation), ..facts }));
+        let kept = guard.outcome(&Outcome {
+            status: answer.status,
+            bytes_out: answer.body.len() as u64,
+            ..Outcome::default()
+        });
+        Local { id, answer, kept }
+    }
+
+    /// A refusal before there is a head: the bytes are no request at all.
+    pub fn refuse_unread(&self, opened: Opened, reason: Reason, what: &str) -> Prepared {
+        self.refuse(opened, &Facts::default(), &Stop::because(reason, what))
+    }
+
+    fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
+        let Opened { id, guard, .. } = opened;
+        self.metrics.refused(stop.reason);
+        tracing::debug!(request = %id, reason = stop.reason.name(), detail = stop.detail, "refused");
+        let kept = guard.deny(
+            facts,
+            &Denial {
+                status: stop.reason.status(),
+                reason: stop.reason.name(),
+                detail: Some(&stop.detail),
+                ..Denial::default()
+            },
+        );
+        let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
+        Prepared::Own(Own::Refuse(Box::new(Refuse { refused: Refused { id, reason: stop.reason, format }, kept })))
+    }
+
+    fn caller(
+        &self,
+        head: &RequestHead<'_, '_>,
+        connection: &Connection,
+        parts: Option<Parts<'_>>,
+    ) -> Result<Caller, Refusal> {
+        let presented = Presented {
+            fields: head.fields,
+            proxied: parts.is_some_and(|parts| parts.authority.is_some()),
+            connection: connection.proof.as_ref(),
+        };
+        self.authn.authenticate(&presented, self.clock.unix_seconds())
+    }
+}
+
+/// What the straight line came to.
+pub(super) enum Granted<'h> {
+    Local(OwnAnswer),
+    ReadBody,
+    Forward { judged: Judged<'h>, lease: Lease, outbound: Outbound },
+}
+
+/// Everything the straight line needs, once the caller is known.
+pub(super) struct Line<'l, 'f, 'b> {
+    pub(super) broker: &'l Broker,
+    pub(super) head: &'l RequestHead<'f, 'b>,
+    connection: &'l Connection,
+    pub(super) caller: &'l Caller,
+    inspected: Option<&'l Inspected<'l>>,
+}
+
+impl<'b> Line<'_, '_, 'b> {
+    fn run(&self, parts: Option<Parts<'b>>) -> Result<Granted<'b>, Stop> {
+        let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
+        let framing = request_framing(self.head).map_err(|FramingError(what)| malformed(what))?;
+        expectation(self.head).map_err(malformed)?;
+        let parts = parts.ok_or_else(|| malformed("the target is neither a path nor a URL"))?;
+        let host = host_field(self.head).map_err(malformed)?;
+        if let Some(authority) = parts.authority
+            && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
+        {
+            return Err(malformed("Host and the target name two hosts"));
+        }
+        if let Some(only) = &self.connection.only_host
+            && !parts.authority.or(host).is_some_and(|named| names_host(named, only))
+        {
+            return Err(malformed("Host is not the host of this tunnel or server name"));
+        }
+        if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() && self.connection.only_host.is_none() {
+            return self.local(parts.path);
+        }
+        let judged = self.judge(parts, host)?;
+        if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {
+            return Ok(Granted::ReadBody);
+        }
+        if let Framing::Length(length) = framing
+            && length > self.broker.limits.max_body
+        {
+            return Err(Stop {
+                operation: Some(judged.grant.operation().name()),
+                ..Stop::because(Reason::BodyTooLarge, "Content-Length")
+            });
+        }
+        let now = self.broker.clock.unix_seconds();
+        let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, now)
+            .map_err(|reason| Stop::because(reason, "the team holds no key"))?;
+        let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
+        let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
+        Ok(Granted::Forward { judged, lease, outbound })
+    }
+
+    /// The broker's own address as this caller knows it, in base-URL and host-prefix mode.
+    fn links(&self, judged: &Judged<'_>) -> Option<Box<str>> {
+        let host = host_field(self.head).ok().flatten()?;
+        let scheme = if self.connection.secure { "https" } else { "http" };
+        (judged.address.mode() != Mode::Host).then(|| format!("{scheme}://{host}").into())
+    }
+
+    fn judge(&self, parts: Parts<'b>, host: Option<&'b str>) -> Result<Judged<'b>, Stop> {
+        let team = self.caller.team();
+        let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+        let target = Target {
+            method: self.head.method.as_bytes(),
+            authority: parts.authority.or(host),
+            absolute: parts.authority.is_some() || self.connection.only_host.is_some(),
+            path: parts.path.as_bytes(),
+            query: parts.query.map(str::as_bytes),
+        };
+        let mut judged = policy::judge(&subject, &target)?;
+        if let Some(body) = self.inspected {
+            judged.grant = judged.grant.inspected(&subject, body.selectors())?;
+        }
+        Ok(judged)
+    }
+}
+
+/// Splits a target in origin or absolute form; `None` for anything else. A fragment stays in the path or query, where
+/// it is refused.
+fn split(target: &str) -> Option<Parts<'_>> {
+    let (authority, rest) = if target.starts_with('/') {
+        (None, target)
+    } else {
+        let rest = ["http://", "https://"].iter().find_map(|scheme| {
+            target.get(..scheme.len())?.eq_ignore_ascii_case(scheme).then(|| &target[scheme.len()..])
+        })?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        (Some(&rest[..end]), &rest[end..])
+    };
+    if !rest.starts_with('/') {
+        return None;
+    }
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    Some(Parts { path, query, authority })
+}
+
+/// The one `Host` field. HTTP/1.1 demands it (RFC 9112 §3.2).
+fn host_field<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<&'b str>, &'static str> {
+    let mut hosts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host"));
+    match (hosts.next(), hosts.next(), head.minor) {
+        (Some(_), Some(_), _) => Err("more than one Host"),
+        (None, _, 1) => Err("no Host"),
+        (None, _, _) => Ok(None),
+        (Some(field), None, _) => match std::str::from_utf8(field.value) {
+            Ok("") | Err(_) => Err("an empty Host"),
+            Ok(host) => Ok(Some(host)),
+        },
+    }
+}
+
+/// Whether an authority (with or without port) names this host.
+fn names_host(authority: &str, host: &str) -> bool {
+    let name = authority.split_once(':').map_or(authority, |(name, _)| name);
+    name.eq_ignore_ascii_case(host)
+}
+
+/// `Expect` may say one thing only (RFC 9110 §10.1.1); anything else would be read in two ways.
+fn expectation(head: &RequestHead<'_, '_>) -> Result<(), &'static str> {
+    let mut expects = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("expect"));
+    match (expects.next(), expects.next()) {
+        (None, _) => Ok(()),
+        (Some(field), None) if field.value.eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err("Expect other than 100-continue"),
+    }
+}

@@ -1,0 +1,176 @@
+//! The answer's head: what crosses, and what its body needs.
+
+use super::relay::Exchange;
+use crate::headers::{self, Outbound};
+use crate::http1::{AnswerHead, Framing};
+use crate::twilio::links;
+use bytes::BytesMut;
+
+/// How an answer's body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// gzip.
+    Gzip,
+    /// zlib, which HTTP calls deflate.
+    Deflate,
+    /// Something nobody asked for, that can't be looked into.
+    Unknown,
+}
+
+/// What is known of an answer once its head is read.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The upstream's status.
+    pub status: u16,
+    /// How the upstream frames the body; `None`: an answer without one by its nature.
+    pub framing: Option<Framing>,
+    /// How the body is packed.
+    pub encoding: Encoding,
+    /// Whether the body is JSON, which may hold links.
+    pub json: bool,
+    /// Whether the caller's connection must end with this answer.
+    pub close: bool,
+    /// Twilio's id for the request.
+    pub upstream_request_id: Option<Box<str>>,
+    /// Twilio's error code, where a header names it.
+    error_code: Option<Box<str>>,
+    /// The body, if it had to be read before anything could be said.
+    pub read_already: Option<Vec<u8>>,
+}
+
+impl Plan {
+    /// Reads a head and writes what crosses of it into `out`: status line, fields, `Sidekey-Request-Id`.
+    pub fn read(head: &AnswerHead<'_, '_>, framing: Framing, exchange: &Exchange<'_>, out: &mut BytesMut) -> Self {
+        let bodiless = exchange.head_request || matches!(head.status, 204 | 304);
+        let mut plan = Self {
+            status: head.status,
+            framing: (!bodiless).then_some(framing),
+            encoding: Encoding::Identity,
+            json: false,
+            close: false,
+            upstream_request_id: None,
+            error_code: None,
+            read_already: None,
+        };
+        let begin = out.len();
+        status_line(out, head);
+        let mut named: Option<&[u8]> = None;
+        for field in head.fields {
+            match headers::outbound(field.name) {
+                Outbound::Drop => continue,
+                Outbound::Connection => {
+                    named = Some(field.value);
+                    continue;
+                }
+                // Where there is no body these tell of the body that a GET would have.
+                Outbound::ContentLength if !bodiless || head.status == 204 => continue,
+                Outbound::ContentEncoding if !bodiless => {
+                    plan.encoding = encoding(field.value);
+                    continue;
+                }
+                Outbound::Location => {
+                    if let Some(inside) = link_inside(field.value, exchange) {
+                        line(out, field.name, inside.as_bytes());
+                        continue;
+                    }
+                }
+                Outbound::ContentType => plan.json = field.value.to_ascii_lowercase().windows(4).any(|w| w == b"json"),
+                _ => plan.note(field.name, field.value),
+            }
+            line(out, field.name, field.value);
+        }
+        if let Some(named) = named {
+            drop_named(head, named, out, begin);
+        }
+        line(out, "Sidekey-Request-Id", &exchange.id.hex());
+        exchange.key.spellings().mask(&mut out[begin..]);
+        plan
+    }
+
+    /// Notes what is worth knowing later.
+    fn note(&mut self, name: &str, value: &[u8]) {
+        let text = || std::str::from_utf8(value).ok().map(Into::into);
+        if name.eq_ignore_ascii_case("twilio-request-id") {
+            self.upstream_request_id = text();
+        } else if name.eq_ignore_ascii_case("x-twilio-error-code") {
+            self.error_code = text();
+        }
+    }
+
+    /// Whether a 401 with this body refuses the key itself: Twilio's code 20003, or no code that says otherwise. A
+    /// Restricted key without the permission (70051) is the caller's to know.
+    pub fn refuses_key(&self, body: &[u8]) -> bool {
+        let code = match &self.error_code {
+            Some(code) => code.parse().ok(),
+            None => code_of(body),
+        };
+        code.is_none_or(|code: u32| code == 20003)
+    }
+}
+
+/// The `code` of an error body in JSON or XML.
+fn code_of(body: &[u8]) -> Option<u32> {
+    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
+        return json.get("code")?.as_u64()?.try_into().ok();
+    }
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once("<Code>")?;
+    rest.split_once("</Code>")?.0.trim().parse().ok()
+}
+
+/// A `Location` that leads to a host of Twilio's, as an address of the broker.
+fn link_inside(value: &[u8], exchange: &Exchange<'_>) -> Option<String> {
+    links::inside(exchange.links?, std::str::from_utf8(value).ok()?)
+}
+
+fn status_line(out: &mut BytesMut, head: &AnswerHead<'_, '_>) {
+    let mut status = itoa::Buffer::new();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.format(head.status).as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(head.phrase.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one field.
+pub(super) fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head again without the fields that `Connection` names: rare, so the common path does not look for them.
+fn drop_named(head: &AnswerHead<'_, '_>, named: &[u8], out: &mut BytesMut, begin: usize) {
+    let plain =
+        headers::tokens(named).all(|t| t.eq_ignore_ascii_case(b"close") || t.eq_ignore_ascii_case(b"keep-alive"));
+    if plain {
+        return;
+    }
+    out.truncate(begin);
+    status_line(out, head);
+    for field in head.fields {
+        let passes = !matches!(
+            headers::outbound(field.name),
+            Outbound::Drop | Outbound::Connection | Outbound::ContentLength | Outbound::ContentEncoding
+        );
+        if passes && !headers::names(named, field.name) {
+            line(out, field.name, field.value);
+        }
+    }
+}
+
+/// The packing that a `Content-Encoding` names.
+fn encoding(value: &[u8]) -> Encoding {
+    if value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip") {
+        Encoding::Gzip
+    } else if value.eq_ignore_ascii_case(b"deflate") {
+        Encoding::Deflate
+    } else if value.eq_ignore_ascii_case(b"identity") || value.is_empty() {
+        Encoding::Identity
+    } else {
+        Encoding::Unknown
+    }
+}

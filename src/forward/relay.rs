@@ -1,0 +1,244 @@
+//! The exchange itself: request up, answer down.
+
+use super::answer::Plan;
+use super::stream::{Stopped, Stream, stream};
+use super::{BodyFault, Caller};
+use crate::directory::Key;
+use crate::error::Reason;
+use crate::http1::Framing;
+use crate::ids::RequestId;
+use crate::net::Watch;
+use crate::upstream::{DialError, Lane, LaneError, Route};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// One request on its way.
+#[derive(Debug)]
+pub struct Exchange<'x> {
+    /// Names it in the answer.
+    pub id: RequestId,
+    /// What is sent, serialised as HTTP/1.1, framing included.
+    pub head: &'x [u8],
+    /// How its body is framed.
+    pub framing: Framing,
+    /// Whether it is a HEAD request: its answer has no body.
+    pub head_request: bool,
+    /// Whether sending it twice does no harm (GET, HEAD, OPTIONS).
+    pub safe: bool,
+    /// The key it carries.
+    pub key: &'x Key,
+    /// Address of the broker that links in the answer should lead to; `None`: they stay as they are.
+    pub links: Option<&'x str>,
+    /// Ceiling on the wait for an answer's head.
+    pub response_timeout: Duration,
+    /// Ceiling on one stalled read or write of a body.
+    pub body_timeout: Duration,
+}
+
+/// What became of it, for the audit.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// The status that the caller got.
+    pub status: u16,
+    /// Body bytes from the caller.
+    pub bytes_in: u64,
+    /// Body bytes to the caller.
+    pub bytes_out: u64,
+    /// Twilio's id for the request, if it gave one.
+    pub upstream_request_id: Option<Box<str>>,
+    /// Whether the caller's connection must end here.
+    pub close: bool,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing has been sent to the caller: tell it why.
+    Refuse {
+        /// The row of the table.
+        reason: Reason,
+        /// For the log; nothing of the caller's in it.
+        detail: String,
+        /// Body bytes from the caller.
+        bytes_in: u64,
+    },
+    /// The answer had begun; the caller has seen a cut.
+    Cut {
+        /// What is known so far.
+        done: Done,
+        /// For the log.
+        detail: String,
+    },
+    /// The caller hung up.
+    Gone {
+        /// What is known so far.
+        done: Done,
+    },
+}
+
+/// Why a try failed.
+enum Failed {
+    /// The connection broke before a byte of an answer; `unsent`: and before a byte of the request was taken.
+    Broken { unsent: bool, detail: String },
+    /// For good.
+    Final(Reason, String),
+    /// The caller hung up.
+    Gone,
+}
+
+/// Sends the request and streams the answer to the caller.
+///
+/// A request is sent again, once, only on a connection that had been idle and that broke before a byte of an answer, and
+/// only if nothing of it was taken or if it is safe and has no body: nothing that may have been processed is repeated.
+///
+/// `end` is called with the whole of what became of it, and waited for, before the answer's last bytes go out.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn relay(
+    caller: &mut impl Caller,
+    route: &Rc<Route>,
+    exchange: &Exchange<'_>,
+    watch: &Watch,
+    end: impl AsyncFnOnce(&Done),
+) -> Result<Done, Failure> {
+    let mut done = Done::default();
+    let mut again = false;
+    let (lane, plan) = loop {
+        let mut lane = match route.idle_lane() {
+            Some(lane) if !again => lane,
+            _ => route.new_lane().await.map_err(|error| dial_failure(&error))?,
+        };
+        let mut attempt = Attempt { caller, lane: &mut lane, exchange, watch, bytes_in: &mut done.bytes_in };
+        match attempt.run().await {
+            Ok(plan) => break (lane, plan),
+            Err(Failed::Broken { unsent, .. })
+                if !again && lane.reused() && (unsent || (exchange.safe && exchange.framing == Framing::Length(0))) =>
+            {
+                again = true;
+            }
+            Err(Failed::Broken { detail, .. }) => return Err(refuse(Reason::UpstreamUnreachable, detail, &done)),
+            Err(Failed::Final(reason, detail)) => return Err(refuse(reason, detail, &done)),
+            Err(Failed::Gone) => return Err(Failure::Gone { done }),
+        }
+    };
+    done.status = plan.status;
+    done.close = plan.close;
+    done.upstream_request_id.clone_from(&plan.upstream_request_id);
+    match stream(caller, lane, Stream { exchange, watch, plan, done: &mut done }, end).await {
+        Ok(()) => Ok(done),
+        Err(Stopped::Caller) => Err(Failure::Gone { done }),
+        Err(Stopped::Upstream(detail)) => {
+            caller.cut();
+            Err(Failure::Cut { done, detail })
+        }
+    }
+}
+
+fn refuse(reason: Reason, detail: String, done: &Done) -> Failure {
+    Failure::Refuse { reason, detail, bytes_in: done.bytes_in }
+}
+
+fn dial_failure(error: &DialError) -> Failure {
+    refuse(Reason::UpstreamUnreachable, error.to_string(), &Done::default())
+}
+
+impl From<LaneError> for Failed {
+    fn from(error: LaneError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LaneError::Unsent(_) => Self::Broken { unsent: true, detail },
+            LaneError::Broken { clean: true, .. } => Self::Broken { unsent: false, detail },
+            LaneError::Broken { .. } | LaneError::BadAnswer(_) => Self::Final(Reason::UpstreamUnreachable, detail),
+        }
+    }
+}
+
+impl From<BodyFault> for Failed {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::Gone => Self::Gone,
+            BodyFault::Malformed(what) => Self::Final(Reason::MalformedRequest, what.to_owned()),
+            BodyFault::TooLarge => Self::Final(Reason::BodyTooLarge, "limits.max_body".to_owned()),
+            BodyFault::Late => Self::Final(Reason::MalformedRequest, "the body did not arrive in time".to_owned()),
+        }
+    }
+}
+
+/// The upstream took too long.
+fn late() -> Failed {
+    Failed::Final(Reason::UpstreamTimeout, "no answer in time".to_owned())
+}
+
+/// One try on one connection.
+struct Attempt<'a, 'x, C> {
+    caller: &'a mut C,
+    lane: &'a mut Lane,
+    exchange: &'a Exchange<'x>,
+    watch: &'a Watch,
+    bytes_in: &'a mut u64,
+}
+
+impl<C: Caller> Attempt<'_, '_, C> {
+    /// Sends the request and reads the answer's head into the caller's scratch.
+    async fn run(&mut self) -> Result<Plan, Failed> {
+        let exchange = self.exchange;
+        let (first, last) = self.caller.at_hand()?;
+        let taken = first.len();
+        let sent = self.lane.send(exchange.head, exchange.framing, first, last);
+        self.watch.within(exchange.body_timeout, sent).await.map_err(|_| late())??;
+        self.caller.consume(taken);
+        *self.bytes_in += taken as u64;
+        let whole = last || self.upload().await?;
+        let scratch = self.caller.scratch();
+        let read = self.lane.head(exchange.head_request, |head, framing| Plan::read(head, framing, exchange, scratch));
+        let mut plan = self.watch.within(exchange.response_timeout, read).await.map_err(|_| late())??;
+        plan.close |= !whole;
+        if plan.status == 401 {
+            self.read_refusal(&mut plan).await?;
+        }
+        Ok(plan)
+    }
+
+    /// Sends the rest of the body; `false` if the upstream answered before it had all of it.
+    async fn upload(&mut self) -> Result<bool, Failed> {
+        loop {
+            let data = tokio::select! {
+                biased;
+                filled = self.caller.fill() => filled?,
+                () = self.lane.answering() => return Ok(false),
+            };
+            let taken = data.len();
+            let sent = self.lane.send_more(data);
+            let answered = self.watch.within(self.exchange.body_timeout, sent).await.map_err(|_| late())??;
+            self.caller.consume(taken);
+            *self.bytes_in += taken as u64;
+            if answered || taken == 0 {
+                return Ok(taken == 0);
+            }
+        }
+    }
+
+    /// Reads the body of a 401 whole: is it the key that the upstream refuses?
+    async fn read_refusal(&mut self, plan: &mut Plan) -> Result<(), Failed> {
+        /// Twilio's refusals have some 200 bytes; one that is larger than this is not read on.
+        const CEILING: usize = 64 * 1024;
+        let mut body = Vec::new();
+        while body.len() < CEILING {
+            let read = self.watch.within(self.exchange.response_timeout, self.lane.fill()).await;
+            let (data, last) = read.map_err(|_| late())??;
+            let taken = data.len();
+            body.extend_from_slice(data);
+            self.lane.consume(taken);
+            if last {
+                break;
+            }
+        }
+        if plan.refuses_key(&body) {
+            self.caller.scratch().clear();
+            return Err(Failed::Final(Reason::UpstreamRejectedKey, "401 with code 20003".to_owned()));
+        }
+        plan.read_already = Some(body);
+        Ok(())
+    }
+}

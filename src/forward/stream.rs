@@ -1,0 +1,108 @@
+//! The answer's body, piece by piece.
+
+use super::Caller;
+use super::answer::{Encoding, Plan};
+use super::relay::{Done, Exchange};
+use super::transform::{PACKED_PIECE, Transform};
+use crate::http1::Framing;
+use crate::net::{Expired, Watch};
+use crate::upstream::{Lane, LaneError};
+use std::io;
+
+/// Why the stream of an answer stopped.
+pub enum Stopped {
+    /// The caller is gone.
+    Caller,
+    /// The upstream broke off, or its body can't be read.
+    Upstream(String),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(_: io::Error) -> Self {
+        Self::Caller
+    }
+}
+
+impl From<LaneError> for Stopped {
+    fn from(error: LaneError) -> Self {
+        Self::Upstream(error.to_string())
+    }
+}
+
+impl From<Expired> for Stopped {
+    fn from(_: Expired) -> Self {
+        Self::Upstream("the answer stalled".to_owned())
+    }
+}
+
+impl From<&'static str> for Stopped {
+    fn from(what: &'static str) -> Self {
+        Self::Upstream(what.to_owned())
+    }
+}
+
+/// What a stream works with.
+pub struct Stream<'s, 'x> {
+    pub exchange: &'s Exchange<'x>,
+    pub watch: &'s Watch,
+    pub plan: Plan,
+    pub done: &'s mut Done,
+}
+
+/// Streams the body and gives the connection back. The head stands in the caller's scratch and goes out with the first
+/// piece, so that a small answer is one write.
+pub async fn stream(
+    caller: &mut impl Caller,
+    mut lane: Lane,
+    mut stream: Stream<'_, '_>,
+    end: impl AsyncFnOnce(&Done),
+) -> Result<(), Stopped> {
+    let Stream { exchange, watch, plan, done } = &mut stream;
+    let limit = exchange.body_timeout;
+    let links = exchange.links.filter(|_| plan.json);
+    let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links)?;
+    let ceiling = if plan.encoding == Encoding::Identity { usize::MAX } else { PACKED_PIECE };
+    let read_already = plan.read_already.take();
+    let (mut begun, mut end) = (false, Some(end));
+    loop {
+        let (data, ends) = match &read_already {
+            Some(body) => (body.as_slice(), true),
+            None => watch.within(limit, lane.fill()).await??,
+        };
+        let taken = if read_already.is_some() { data.len() } else { data.len().min(ceiling) };
+        let last = ends && taken == data.len();
+        let out = transform.feed(&data[..taken], last)?;
+        if !begun {
+            begun = true;
+            caller.begin(framing(plan, links.is_some(), last.then_some(out.len())), plan.close);
+        }
+        done.bytes_out += out.len() as u64;
+        if last && let Some(end) = end.take() {
+            end(done).await;
+        }
+        if !out.is_empty() {
+            watch.within(limit, caller.data(out)).await.map_err(|_| Stopped::Caller)??;
+        }
+        if read_already.is_none() {
+            lane.consume(taken);
+        }
+        if last {
+            // Given back before the caller is written to: by the time it asks again, the connection is idle.
+            lane.release();
+            return watch.within(limit, caller.finish()).await.map_err(|_| Stopped::Caller)?.map_err(Stopped::from);
+        }
+        if lane.starved() {
+            watch.within(limit, caller.flush()).await.map_err(|_| Stopped::Caller)??;
+        }
+    }
+}
+
+/// How the body is framed towards the caller: by its length where that is known.
+fn framing(plan: &Plan, links: bool, whole: Option<usize>) -> Option<Framing> {
+    let framing = plan.framing?;
+    Some(match (framing, whole) {
+        (_, Some(length)) => Framing::Length(length as u64),
+        (Framing::Length(length), None) if plan.encoding == Encoding::Identity && !links => Framing::Length(length),
+        _ => Framing::Chunked,
+    })
+}

@@ -1,0 +1,167 @@
+//! What happens to an answer's body: unpacked where it is packed, its links led back, scrubbed of the key's secret.
+//!
+//! A packed body is passed on unpacked: what is scrubbed has to be read, and every caller can read a plain body.
+
+use super::answer::Encoding;
+use crate::secret::Spellings;
+use crate::twilio::links::LinkRewriter;
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use memchr::memmem;
+use std::io::{self, Write};
+
+/// Packed bytes unpacked at once: a body that unpacks a thousandfold then takes a megabyte at a time, not all at once.
+pub const PACKED_PIECE: usize = 1024;
+
+/// What every link to a host of Twilio's holds, however JSON escapes its slashes.
+const HOSTS: &[u8] = b"twilio.com";
+
+/// Turns the upstream's body bytes into the caller's.
+pub struct Transform<'k> {
+    unpack: Unpack,
+    links: Option<LinkRewriter>,
+    spellings: &'k Spellings,
+    /// Unpacked bytes on their way to the links.
+    unpacked: Vec<u8>,
+    /// Unpacked or held bytes that are worked on; its front is what [`Transform::feed`] shows.
+    work: Vec<u8>,
+    /// Bytes at the front of `work` that were shown by the last call.
+    shown: usize,
+    /// A piece has been taken.
+    begun: bool,
+}
+
+/// How bytes are unpacked.
+enum Unpack {
+    Identity,
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Deflate(Box<ZlibDecoder<Vec<u8>>>),
+}
+
+impl<'k> Transform<'k> {
+    /// For a body packed so, in which `spellings` must not appear.
+    ///
+    /// # Errors
+    /// A packing that can't be undone: what can't be read can't be scrubbed.
+    pub fn new(encoding: Encoding, spellings: &'k Spellings, links: Option<&str>) -> Result<Self, &'static str> {
+        let unpack = match encoding {
+            Encoding::Identity => Unpack::Identity,
+            Encoding::Gzip => Unpack::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Encoding::Deflate => Unpack::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
+            Encoding::Unknown => return Err("a Content-Encoding that nobody asked for"),
+        };
+        let links = links.map(LinkRewriter::new);
+        Ok(Self { unpack, links, spellings, unpacked: Vec::new(), work: Vec::new(), shown: 0, begun: false })
+    }
+
+    /// Takes the next piece (at most [`PACKED_PIECE`] bytes of a packed body); `last` with the last one. What comes back
+    /// may be less than went in, and more the next time.
+    ///
+    /// # Errors
+    /// The packing is broken.
+    pub fn feed<'a>(&'a mut self, data: &'a [u8], last: bool) -> Result<&'a [u8], &'static str> {
+        self.work.drain(..self.shown);
+        self.shown = 0;
+        if self.passes(data, last) {
+            return Ok(data);
+        }
+        self.begun = true;
+        self.unpack(data, last).map_err(|_| "the body is not packed as its Content-Encoding says")?;
+        match &mut self.links {
+            None => self.work.append(&mut self.unpacked),
+            Some(links) => {
+                links.push(&self.unpacked, &mut self.work);
+                self.unpacked.clear();
+                if last {
+                    links.finish(&mut self.work);
+                }
+            }
+        }
+        self.spellings.mask(&mut self.work);
+        let held = if last { 0 } else { self.spellings.tail(&self.work) };
+        self.shown = self.work.len() - held;
+        Ok(&self.work[..self.shown])
+    }
+
+    /// Whether a piece can go on as it is: nothing is held, and nothing in it or across its end is sought.
+    fn passes(&self, data: &[u8], last: bool) -> bool {
+        let plain = matches!(self.unpack, Unpack::Identity) && self.work.is_empty();
+        // A link can only be told from a text when the whole body is seen: from its first byte to its last.
+        let linkless = || self.links.is_none() || (last && !self.begun && memmem::find(data, HOSTS).is_none());
+        plain && linkless() && !self.spellings.found_in(data) && (last || self.spellings.tail(data) == 0)
+    }
+
+    fn unpack(&mut self, data: &[u8], last: bool) -> io::Result<()> {
+        match &mut self.unpack {
+            Unpack::Identity => self.unpacked.extend_from_slice(data),
+            Unpack::Gzip(decoder) => {
+                decoder.write_all(data)?;
+                if last {
+                    decoder.try_finish()?;
+                } else {
+                    decoder.flush()?;
+                }
+                self.unpacked.append(decoder.get_mut());
+            }
+            Unpack::Deflate(decoder) => {
+                decoder.write_all(data)?;
+                if last {
+                    decoder.try_finish()?;
+                } else {
+                    decoder.flush()?;
+                }
+                self.unpacked.append(decoder.get_mut());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    const SECRET: &str = "0123456789abcdefGHIJKLMNOPQRSTUV";
+
+    fn run(encoding: Encoding, wire: &[u8], piece: usize) -> Result<Vec<u8>, &'static str> {
+        let spellings = Spellings::of(&Secret::from(SECRET.to_owned()));
+        let mut transform = Transform::new(encoding, &spellings, None)?;
+        let mut out = Vec::new();
+        for data in wire.chunks(piece) {
+            out.extend_from_slice(transform.feed(data, false)?);
+        }
+        out.extend_from_slice(transform.feed(b"", true)?);
+        Ok(out)
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_never_crosses_however_it_is_cut(
+            before in "[ -~]{0,60}", after in "[ -~]{0,60}", piece in 1_usize..50
+        ) {
+            let body = format!("{before}{SECRET}{after}");
+            let masked = format!("{before}{}{after}", "*".repeat(SECRET.len())).into_bytes();
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(body.as_bytes()).expect("memory");
+            let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+            zlib.write_all(body.as_bytes()).expect("memory");
+            prop_assert_eq!(run(Encoding::Identity, body.as_bytes(), piece), Ok(masked.clone()));
+            prop_assert_eq!(run(Encoding::Gzip, &gzip.finish().expect("memory"), piece), Ok(masked.clone()));
+            prop_assert_eq!(run(Encoding::Deflate, &zlib.finish().expect("memory"), piece), Ok(masked));
+        }
+
+        #[test]
+        fn other_bodies_are_untouched(body: Vec<u8>, piece in 1_usize..50) {
+            prop_assert_eq!(run(Encoding::Identity, &body, piece), Ok(body));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        assert!(run(Encoding::Unknown, b"", 1).is_err());
+        assert!(run(Encoding::Gzip, b"no gzip at all, not a bit of it", 7).is_err());
+    }
+}

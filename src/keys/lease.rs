@@ -1,0 +1,36 @@
+//! Grant → lease: the right to send one request with the team's key.
+
+use crate::config::Kind;
+use crate::directory::{Directory, Key, TeamState};
+use crate::error::Reason;
+use crate::policy::Grant;
+use std::sync::Arc;
+
+/// A key, held for one request. SID and secret are one value behind one pointer, so a rotation can't split them, and the
+/// pointer's count tells the rotation when the last request with the old key has ended.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Lease {
+    key: Arc<Key>,
+}
+
+impl Lease {
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// Leases the key that a granted request goes upstream with: the team's own, or the master credential.
+///
+/// # Errors
+/// `no_key` where there is none.
+pub fn lease(_grant: &Grant, team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
+    let key = match (&team.key, team.kind) {
+        (_, Kind::Master) => directory.master(),
+        (key, Kind::Standard) => key.clone(),
+    };
+    let key = key.ok_or(Reason::NoKey)?;
+    key.touch(now);
+    Ok(Lease { key })
+}

@@ -1,0 +1,192 @@
+//! A caller's HTTP/1.1 connection: heads in, answers out, one request after the other.
+
+use super::core::Core;
+use crate::broker::{Broker, Connection, Ended, Inspected, Prepared, Preread};
+use crate::error::Reason;
+use crate::forward::BodyFault;
+use crate::headers;
+use crate::http1::{Framing, HeadError, RequestHead, parse_request, request_framing};
+use crate::net::{Stream, Watch, poll_read_buf};
+use std::future::poll_fn;
+use std::rc::Rc;
+
+pub use super::h1_caller::H1Caller;
+
+/// Bytes of a refused body that are read and thrown away, so that the caller gets to read its refusal before the
+/// connection closes.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// What became of a head.
+enum Head {
+    /// Judged; so many bytes of the buffer were its.
+    Judged { prepared: Prepared, length: usize, framing: Framing, manners: Manners },
+    /// No head at all.
+    Bad(Reason, &'static str),
+    /// The caller closed, or idled for too long.
+    Closed,
+}
+
+/// What a head says about its connection.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact of the head, and they do not exclude each other")]
+pub struct Manners {
+    /// HTTP/1.0.
+    pub old: bool,
+    /// The caller asked for the end of the connection, or speaks HTTP/1.0 without `keep-alive`.
+    pub close: bool,
+    /// A HEAD request.
+    pub head: bool,
+    /// The caller waits for `100 Continue` before it sends its body.
+    pub expects: bool,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
+    let watch = core.watchdog.watch();
+    let mut caller = H1Caller::new(stream, Rc::clone(&core), Rc::clone(&watch));
+    loop {
+        // One configuration for the whole of a request, whatever a reload does meanwhile.
+        if !wait_for_bytes(&core, &mut caller, &watch).await {
+            break;
+        }
+        let broker = core.broker();
+        caller.adopt(&broker);
+        let ended = match next_head(&broker, &mut caller, &connection, &watch).await {
+            Head::Closed => break,
+            Head::Bad(reason, what) => {
+                let opened = broker.open(&connection);
+                if let Prepared::Own(own) = broker.refuse_unread(opened, reason, what) {
+                    caller
+                        .expect(Framing::UntilClose, Manners { old: false, close: true, head: false, expects: false });
+                    broker.answer(&mut caller, own).await;
+                }
+                Ended { close: true }
+            }
+            Head::Judged { prepared, length, framing, manners } => {
+                // A head that must be judged again with its body is kept; every other one is done with.
+                let kept = matches!(prepared, Prepared::ReadBody(_)).then(|| caller.copy(length));
+                caller.take_head(length);
+                caller.expect(framing, manners);
+                run(&broker, &mut caller, prepared, kept.as_deref(), (&connection, &watch)).await
+            }
+        };
+        if ended.close || caller.closing() || core.draining() {
+            linger(&mut caller, &watch, broker.limits.head_timeout).await;
+            break;
+        }
+        caller.rest();
+    }
+}
+
+/// Carries one judged request.
+async fn run(
+    broker: &Broker,
+    caller: &mut H1Caller,
+    prepared: Prepared,
+    head: Option<&[u8]>,
+    (connection, watch): (&Connection, &Watch),
+) -> Ended {
+    let opened = match prepared {
+        Prepared::Forward(forward) => return broker.carry(caller, *forward, watch).await,
+        Prepared::Own(own) => return broker.answer(caller, own).await,
+        Prepared::ReadBody(opened) => opened,
+    };
+    let mut body = Vec::new();
+    let read = Preread::read(caller, broker.limits.max_body, &mut body).await;
+    let own = match read {
+        Err(BodyFault::Gone) => return Ended { close: true },
+        Err(BodyFault::TooLarge) => broker.refuse_unread(opened, Reason::BodyTooLarge, "limits.max_body"),
+        Err(BodyFault::Late) => broker.refuse_unread(opened, Reason::MalformedRequest, "a body that came too late"),
+        Err(BodyFault::Malformed(what)) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+        Ok(()) => {
+            let judged = parse_request(head.unwrap_or_default(), |head, _| {
+                broker.prepare(opened, head, connection, Some(&Inspected::new(head, &body)))
+            });
+            match judged {
+                Ok(Some(prepared)) => prepared,
+                Ok(None) | Err(_) => return Ended { close: true },
+            }
+        }
+    };
+    match own {
+        Prepared::Forward(forward) => broker.carry(&mut Preread::new(caller, &body), *forward, watch).await,
+        Prepared::Own(own) => broker.answer(caller, own).await,
+        Prepared::ReadBody(_) => Ended { close: true },
+    }
+}
+
+/// Waits between two requests; `false` at the end of the connection.
+async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> bool {
+    if !caller.buffered().is_empty() {
+        return true;
+    }
+    let limit = core.broker().limits.idle_timeout;
+    watch.idle(limit, caller.wake()).await.unwrap_or(false)
+}
+
+/// Reads up to the end of the next head and judges it.
+async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connection, watch: &Watch) -> Head {
+    let limits = &broker.limits;
+    let begun = broker.clock.instant();
+    loop {
+        let judged = parse_request(caller.buffered(), |head, length| {
+            let prepared = broker.prepare(broker.open(connection), head, connection, None);
+            // A head whose framing can't be read was refused, and its connection ends.
+            let framing = request_framing(head).unwrap_or(Framing::UntilClose);
+            Head::Judged { prepared, length, framing, manners: manners(head) }
+        });
+        match judged {
+            Ok(Some(head)) => return head,
+            Err(HeadError::Malformed(what)) => return Head::Bad(Reason::MalformedRequest, what),
+            Err(HeadError::TooManyFields) => return Head::Bad(Reason::MalformedRequest, "more than 100 header fields"),
+            Ok(None) if caller.buffered().len() >= limits.max_head => {
+                return Head::Bad(Reason::MalformedRequest, "a head larger than limits.max_head");
+            }
+            Ok(None) => {}
+        }
+        let left = limits.head_timeout.saturating_sub(broker.clock.instant() - begun);
+        match watch.within(left, caller.read()).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return Head::Closed,
+            Err(_) => return Head::Bad(Reason::MalformedRequest, "the head did not arrive in time"),
+        }
+    }
+}
+
+/// What the head says about the connection.
+fn manners(head: &RequestHead<'_, '_>) -> Manners {
+    let mut manners =
+        Manners { old: head.minor == 0, close: head.minor == 0, head: head.method == "HEAD", expects: false };
+    for field in head.fields {
+        if field.name.eq_ignore_ascii_case("connection") {
+            if headers::names(field.value, "close") {
+                manners.close = true;
+            } else if manners.old && headers::names(field.value, "keep-alive") {
+                manners.close = false;
+            }
+        } else if field.name.eq_ignore_ascii_case("expect") {
+            manners.expects = !manners.old;
+        }
+    }
+    manners
+}
+
+/// Ends a connection in order: our end first, then a bounded wait for the caller's. Closing with bytes unread would make
+/// the kernel throw away an answer that the caller has not read yet.
+async fn linger(caller: &mut H1Caller, watch: &Watch, limit: std::time::Duration) {
+    let drain = async {
+        if poll_fn(|cx| caller.poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let (stream, buffer) = caller.parts();
+            buffer.clear();
+            match poll_fn(|cx| poll_read_buf(stream, buffer, cx)).await {
+                Ok(read @ 1..) => left = left.saturating_sub(read),
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    let _ = watch.within(limit.min(std::time::Duration::from_secs(1)), drain).await;
+}

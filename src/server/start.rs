@@ -1,0 +1,191 @@
+//! Starting and stopping all of it.
+
+use super::teams::declare;
+use super::worker::{Shared, Worker};
+use crate::audit::Trail;
+use crate::authn::jwt::Jwts;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::metrics::Metrics;
+use crate::net::{bind_tcp, bind_unix};
+use crate::upstream::Connector;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Addresses,
+    directory: Arc<Directory>,
+    trail: Trail,
+    metrics: Arc<Metrics>,
+    shared: watch::Sender<Shared>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// Where a broker listens, with the ports that were chosen for port 0.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Plain HTTP.
+    pub proxy: Option<SocketAddr>,
+    /// The Unix socket.
+    pub unix: Option<PathBuf>,
+}
+
+/// Why a broker did not start. Nothing of it is left running.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl StartError {
+    fn of(what: &str, error: impl fmt::Display) -> Self {
+        Self(format!("{what}: {error}"))
+    }
+}
+
+impl Server {
+    /// Starts a broker with this configuration.
+    ///
+    /// # Errors
+    /// What could not be set up.
+    pub fn start(config: Config, clock: &Clock) -> Result<Self, StartError> {
+        let cores = cores(&config);
+        let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
+        let listen = config.listen.clone();
+        let sockets = match listen.proxy {
+            Some(at) => bind_tcp(at, cores).map_err(|e| StartError::of(&format!("listen.proxy {at}"), e))?,
+            None => Vec::new(),
+        };
+        let proxy = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let unix = match &listen.unix {
+            Some(at) => Some(bind_unix(at).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?),
+            None => None,
+        };
+        let directory = Arc::new(Directory::default());
+        let shared = share(config, Arc::clone(&directory))?;
+        let mut server = Self {
+            addresses: Addresses { proxy, unix: listen.unix },
+            directory,
+            trail,
+            metrics: Arc::default(),
+            shared: watch::Sender::new(shared),
+            stop: watch::Sender::new(false),
+            workers: Vec::new(),
+        };
+        let mut sockets: Vec<_> = sockets.into_iter().map(Some).collect();
+        sockets.resize_with(cores, || None);
+        let mut unix = unix;
+        for (index, tcp) in sockets.into_iter().enumerate() {
+            let worker = Worker {
+                index,
+                cores,
+                tcp,
+                unix: unix.take(),
+                trail: server.trail.clone(),
+                metrics: server.metrics.core(),
+                clock: clock.clone(),
+                shared: server.shared.subscribe(),
+                stop: server.stop.subscribe(),
+            };
+            let thread = std::thread::Builder::new().name(format!("core-{index}")).spawn(move || worker.run());
+            server.workers.push(thread.map_err(|e| StartError::of("a thread for a core", e))?);
+        }
+        Ok(server)
+    }
+
+    /// Handles requests with this configuration from now on. Listeners, TLS, the audit and the number of cores stay as
+    /// they were: they take effect at the next start.
+    ///
+    /// # Errors
+    /// What could not be set up; the running configuration stays.
+    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        // Teams that live in the store stay where they are; declared teams come as a whole new directory.
+        let directory =
+            if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
+        let shared = share(config, Arc::clone(&directory))?;
+        self.directory = directory;
+        self.shared.send_replace(shared);
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What requests are judged by.
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The audit.
+    pub const fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// The counters.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Stops accepting, lets requests finish for at most `limits.drain_timeout`, and ends. Blocks until then.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.send_replace(true);
+        for worker in self.workers.drain(..) {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a core ended early"),
+                Err(_) => tracing::error!("a core's thread panicked"),
+            }
+        }
+        if let Some(path) = self.addresses.unix.take() {
+            // Already gone is as good.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runtimes to start.
+fn cores(config: &Config) -> usize {
+    match config.limits.cores {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        cores => cores,
+    }
+}
+
+/// What all cores share.
+fn share(config: Config, directory: Arc<Directory>) -> Result<Shared, StartError> {
+    declare(&config, &directory);
+    let jwts = if config.jwt.is_empty() {
+        None
+    } else {
+        Some(Arc::new(Jwts::open(&config.jwt).map_err(|e| StartError::of("jwt", e))?))
+    };
+    let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
+    crate::twilio::operations::prepare();
+    Ok(Shared { config: Arc::new(config), directory, jwts, connector })
+}

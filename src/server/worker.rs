@@ -1,0 +1,131 @@
+//! One core's thread: its runtime, its listeners, its share of everything.
+
+use super::accept;
+use super::core::Core;
+use crate::audit::Trail;
+use crate::authn::Authn;
+use crate::authn::jwt::Jwts;
+use crate::broker::{Broker, Parts};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::metrics;
+use crate::net::Buffers;
+use crate::upstream::{Connector, Pool};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+/// What a request is handled with, as all cores share it; a reload publishes a new one.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What requests are judged by.
+    pub directory: Arc<Directory>,
+    /// Checks JWTs.
+    pub jwts: Option<Arc<Jwts>>,
+    /// Opens upstream connections.
+    pub connector: Connector,
+}
+
+/// One core's own.
+pub struct Worker {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub cores: usize,
+    /// Its sockets.
+    pub tcp: Option<std::net::TcpListener>,
+    /// The Unix socket, on one core only.
+    pub unix: Option<std::os::unix::net::UnixListener>,
+    /// The audit.
+    pub trail: Trail,
+    /// Its counters.
+    pub metrics: Arc<metrics::Core>,
+    /// Time.
+    pub clock: Clock,
+    /// What requests are handled with, and its successors.
+    pub shared: watch::Receiver<Shared>,
+    /// Says when to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Serves until told to stop, then drains.
+    ///
+    /// # Errors
+    /// The runtime or a listener could not be set up.
+    pub fn run(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let buffers = Rc::new(Buffers::default());
+        let recorder = self.trail.recorder(self.index);
+        let first = self.shared.borrow_and_update().clone();
+        let build = |shared: &Shared| self.broker(shared, &buffers, &recorder);
+        let core = Rc::new(Core::new(build(&first), Arc::clone(&self.metrics)));
+        tokio::task::spawn_local(Rc::clone(&core.watchdog).run());
+        let ceiling = first.config.limits.max_connections.div_ceil(self.cores);
+        let mut accepting = Vec::new();
+        if let Some(listener) = self.tcp.take() {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept::tcp(Rc::clone(&core), listener, ceiling)));
+        }
+        if let Some(listener) = self.unix.take() {
+            let listener = tokio::net::UnixListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept::unix(Rc::clone(&core), listener, ceiling)));
+        }
+        let (mut shared, mut stop) = (self.shared.clone(), self.stop.clone());
+        loop {
+            tokio::select! {
+                changed = shared.changed() => match changed {
+                    Ok(()) => core.adopt(self.broker(&shared.borrow_and_update().clone(), &buffers, &recorder)),
+                    Err(_) => break,
+                },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        for task in accepting {
+            task.abort();
+        }
+        drain(&core).await;
+        Ok(())
+    }
+
+    /// What requests are handled with on this core.
+    fn broker(&self, shared: &Shared, buffers: &Rc<Buffers>, recorder: &crate::audit::Recorder) -> Rc<Broker> {
+        let pool = Rc::new(Pool::new(shared.connector.clone(), &shared.config, Rc::clone(buffers)));
+        tokio::task::spawn_local(Pool::sweep(Rc::downgrade(&pool)));
+        let parts = Parts {
+            authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone()),
+            directory: Arc::clone(&shared.directory),
+            pool,
+            recorder: recorder.clone(),
+            metrics: Arc::clone(&self.metrics),
+            buffers: Rc::clone(buffers),
+            clock: self.clock.clone(),
+        };
+        Rc::new(Broker::new(parts, &shared.config))
+    }
+}
+
+/// Lets requests finish, for at most `limits.drain_timeout`.
+async fn drain(core: &Rc<Core>) {
+    const LOOK: Duration = Duration::from_millis(10);
+    core.watchdog.drain();
+    let limit = core.broker().limits.drain_timeout;
+    let finished = async {
+        while core.open() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(limit, finished).await.is_err() {
+        tracing::warn!(connections = core.open(), "drain_timeout has passed: these connections are cut");
+    }
+}
