@@ -167,7 +167,7 @@ pub fn decide(
     let rule = guard(subject, &found).map_err(|rule| deny(Reason::ManagementResource, rule))?;
     let pinned = subject.kind == Kind::Standard || !subject.accounts.is_empty();
     if pinned {
-        pin(subject, address, path).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
+        pin(subject, address, path, account).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
     }
     own_policy(subject.policy, operation.name()).map_err(|rule| deny(Reason::PolicyDenied, rule))?;
     Ok(Grant { operation, account, needs_body_inspection: pinned && found.body_selector, rule })
@@ -189,9 +189,14 @@ fn guard(subject: &Subject<'_>, found: &Match) -> Result<&'static str, Cow<'stat
 }
 
 /// Accounts in the path and in the query.
-fn pin(subject: &Subject<'_>, address: &Address<'_>, path: &CanonicalPath<'_>) -> Result<(), Cow<'static, str>> {
+fn pin(
+    subject: &Subject<'_>,
+    address: &Address<'_>,
+    path: &CanonicalPath<'_>,
+    account: Option<AccountSid>,
+) -> Result<(), Cow<'static, str>> {
     let allowed = |sid: &AccountSid| reaches(subject, sid);
-    if accounts::path_leaves(address, path, allowed).is_some() {
+    if accounts::path_leaves(address, path, account, allowed).is_some() {
         return Err("account: the account in the path".into());
     }
     match path.query().and_then(|query| accounts::query_leaves(query, allowed)) {

@@ -31,26 +31,34 @@ pub fn of_path(address: &Address<'_>, path: &CanonicalPath<'_>) -> Option<Accoun
     AccountSid::parse(raw.get(..34)?).filter(|_| raw.len() == 34 || raw.as_bytes()[34] == b'.')
 }
 
-/// The first thing in the path that `allowed` does not hold for.
+/// The first thing in the path that `allowed` does not hold for; `account` is [`of_path`]'s.
 pub fn path_leaves(
     address: &Address<'_>,
     path: &CanonicalPath<'_>,
+    account: Option<AccountSid>,
     allowed: impl Fn(&AccountSid) -> bool,
 ) -> Option<Reach> {
     let skip = address.skip();
-    let pinned = |index: usize| address.product() == Product::API && index == skip + 2 && path.len() > skip + 3;
+    let below_account = address.product() == Product::API && path.len() > skip + 3;
     (skip..path.len()).find_map(|index| {
         let segment = path.segment(index)?;
-        let reach = if pinned(index) {
+        let reach = if below_account && index == skip + 2 {
             // What lies below an account is reached through exactly its SID, or not at all.
-            Some(AccountSid::parse(segment.raw()).map_or(Reach::Others, Reach::Account))
-        } else if segment.raw().len() < 34 {
-            None
-        } else {
+            let exact = account.filter(|_| segment.raw().len() == 34);
+            Some(exact.map_or(Reach::Others, Reach::Account))
+        } else if could_hold_account(segment.raw()) {
             named_in(&segment.decoded())
+        } else {
+            None
         };
         reach.filter(|reach| !is_allowed(*reach, &allowed))
     })
+}
+
+/// Whether an account SID can be found in a raw segment: the quick no for nearly all.
+fn could_hold_account(raw: &str) -> bool {
+    let leads = |first: u8| matches!(first, b'A' | b'a') || !first.is_ascii_alphanumeric();
+    raw.len() >= 34 && leads(raw.as_bytes()[0])
 }
 
 /// The first selector in a query that `allowed` does not hold for, and its name as it was sent.
@@ -81,7 +89,10 @@ fn named_in(decoded: &str) -> Option<Reach> {
 
 /// The pairs of a form or query. Some readers cut at `;` too, so this does.
 fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text.split(|byte| matches!(byte, b'&' | b';')).map(|pair| {
+    let mut start = 0;
+    memchr::memchr2_iter(b'&', b';', text).chain([text.len()]).map(move |end| {
+        let pair = &text[start..end];
+        start = end + 1;
         let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         (&pair[..at], pair.get(at + 1..).unwrap_or_default())
     })
@@ -93,19 +104,27 @@ fn selected(name: &[u8], value: &[u8]) -> Option<Reach> {
     if name.len() < 10 {
         return None;
     }
+    let kind = Kind::of(percent_decode(name)).or_else(|| encoded_again(name))?;
+    kind.reach(&percent_decode(value).decode_utf8_lossy())
+}
+
+/// The kind of a name that becomes a selector's when it is decoded more than once.
+fn encoded_again(name: &[u8]) -> Option<Kind> {
+    /// More layers than anybody has by accident; what has more is taken for a selector.
+    const MAX_LAYERS: usize = 4;
     let mut name = Cow::Borrowed(name);
-    let mut kind = Kind::of(&name);
-    // Decoded as often as it can be: a name that becomes a selector late is still one.
-    while kind.is_none() && name.contains(&b'%') {
-        let decoded = percent_decode(&name).collect::<Vec<u8>>();
-        if decoded == *name {
-            break;
+    for _ in 0..MAX_LAYERS {
+        // Only an encoded `%` can become one.
+        if !name.windows(3).any(|escape| escape == b"%25") {
+            return None;
         }
-        name = Cow::Owned(decoded);
-        kind = Kind::of(&name);
+        name = Cow::Owned(percent_decode(&name).collect());
+        let kind = Kind::of(percent_decode(&name));
+        if kind.is_some() {
+            return kind;
+        }
     }
-    let value = percent_decode(value).decode_utf8_lossy();
-    kind.and_then(|kind| kind.reach(&value))
+    Some(Kind::Account)
 }
 
 /// What a selector's value says.
@@ -118,13 +137,23 @@ enum Kind {
 }
 
 impl Kind {
-    /// The kind of selector that a decoded name is, in any case, with any separators.
-    fn of(name: &[u8]) -> Option<Self> {
+    /// The kind of selector that a name's decoded bytes are, in any case, with any separators.
+    fn of(name: impl Iterator<Item = u8> + Clone) -> Option<Self> {
+        if name.clone().all(|byte| byte.is_ascii()) {
+            return Self::of_ascii(name);
+        }
+        // Letters that become ASCII in some case (`ſ`, the Kelvin sign) are what they become.
+        let text: Vec<u8> = name.collect();
+        let text = String::from_utf8_lossy(&text);
+        let folded: String = text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+        Self::of_ascii(folded.bytes())
+    }
+
+    fn of_ascii(name: impl Iterator<Item = u8>) -> Option<Self> {
         const LONGEST: usize = 64;
         let mut bare = [0; LONGEST];
         let mut len = 0;
-        let text = if name.is_ascii() { None } else { Some(folded(name)) };
-        for byte in text.as_deref().unwrap_or(name).iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        for byte in name.filter(u8::is_ascii_alphanumeric) {
             if len == LONGEST {
                 // The end decides, so what is far before it may go.
                 bare.copy_within(LONGEST / 2.., 0);
@@ -133,14 +162,15 @@ impl Kind {
             bare[len] = byte.to_ascii_lowercase();
             len += 1;
         }
-        let bare = &bare[..len];
-        let numbered = bare.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(&[][..], |last| &bare[..=last]);
-        let ends = |tail: &[u8]| numbered.ends_with(tail);
-        if numbered.windows(7).any(|part| part == b"include") && (ends(b"subaccounts") || ends(b"subaccount")) {
-            return Some(Self::Include);
+        // `AccountSid[0]` is one too.
+        let end = bare[..len].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+        let bare = &bare[..end];
+        let ends = |tails: &[&[u8]]| tails.iter().any(|tail| bare.ends_with(tail));
+        if ends(&[b"subaccounts", b"subaccount"]) {
+            let include = bare.windows(7).any(|part| part == b"include");
+            return Some(if include { Self::Include } else { Self::Account });
         }
-        const ENDS: [&[u8]; 4] = [b"accountsid", b"accountsids", b"subaccount", b"subaccounts"];
-        ENDS.iter().any(|tail| ends(tail)).then_some(Self::Account)
+        ends(&[b"accountsid", b"accountsids"]).then_some(Self::Account)
     }
 
     /// What a decoded value of this kind reaches. An empty value selects nothing.
@@ -154,12 +184,6 @@ impl Kind {
             Self::Account => Some(AccountSid::parse(value).map_or(Reach::Others, Reach::Account)),
         }
     }
-}
-
-/// Folds letters that become ASCII in some case (`ſ`, the Kelvin sign) to what they become.
-fn folded(name: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(name);
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>().into_bytes()
 }
 
 #[cfg(test)]

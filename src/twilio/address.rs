@@ -4,7 +4,7 @@
 //! that is a host of Twilio's names it; a `Host` of Twilio's is itself. An absolute-form target or a tunnel names its
 //! host and nothing else.
 
-use super::host::{Authority, Host, Product};
+use super::host::{Authority, Host, Product, contains_domain};
 use super::path::{CanonicalPath, Segment};
 use crate::error::Reason;
 use std::borrow::Cow;
@@ -152,10 +152,7 @@ pub const API_VERSION: &str = "2010-04-01";
 
 /// Whether the segment at `index` reads like a host of Twilio's, in any case or encoding.
 fn names_a_host(path: &CanonicalPath<'_>, index: usize) -> bool {
-    path.segment(index).is_some_and(|segment| {
-        let raw = segment.raw();
-        (raw.contains('.') || raw.contains('%')) && segment.decoded().to_ascii_lowercase().contains(".twilio.com")
-    })
+    path.segment(index).is_some_and(|segment| contains_domain(&segment.decoded()))
 }
 
 #[cfg(test)]

@@ -175,8 +175,14 @@ impl<'a> Authority<'a> {
         if let Some(host) = Host::parse(name) {
             return Self::Twilio(host);
         }
-        if name.to_ascii_lowercase().contains("twilio.com") { Self::Lookalike } else { Self::Other }
+        if contains_domain(name) { Self::Lookalike } else { Self::Other }
     }
+}
+
+/// Whether Twilio's domain stands anywhere in the text, in any case.
+pub(super) fn contains_domain(text: &str) -> bool {
+    let domain = &DOMAIN.as_bytes()[1..];
+    text.as_bytes().windows(domain.len()).any(|part| part.eq_ignore_ascii_case(domain))
 }
 
 /// The host part, if what stands there is a host name or IP literal with an optional port and nothing else.

@@ -107,19 +107,11 @@ impl<'a> CanonicalPath<'a> {
         if path.len() == 1 {
             return Ok(read);
         }
-        let (mut start, mut escaped) = (1, false);
-        for (at, &byte) in path.iter().enumerate().skip(1) {
-            match CLASS[usize::from(byte)] {
-                PLAIN => {}
-                SLASH => {
-                    read.push(start, at, escaped)?;
-                    (start, escaped) = (at + 1, false);
-                }
-                ESCAPE => escaped = true,
-                _ => return Err(PathFault::RawByte),
-            }
+        let mut start = 1;
+        for end in memchr::memchr_iter(b'/', &path[1..]).map(|at| at + 1).chain([path.len()]) {
+            read.push(start, end)?;
+            start = end + 1;
         }
-        read.push(start, path.len(), escaped)?;
         Ok(read)
     }
 
@@ -170,16 +162,20 @@ impl<'a> CanonicalPath<'a> {
         if index == 0 { 1 } else { usize::from(self.ends[index - 1]) + 1 }
     }
 
-    fn push(&mut self, start: usize, end: usize, escaped: bool) -> Result<(), PathFault> {
+    fn push(&mut self, start: usize, end: usize) -> Result<(), PathFault> {
         let index = self.len();
         if index == MAX_SEGMENTS {
             return Err(PathFault::TooLong);
         }
         let text = &self.raw[start..end];
+        let classes = classes(text.as_bytes());
         if text.is_empty() {
             return Err(PathFault::EmptySegment);
         }
-        if escaped {
+        if classes & REFUSED != 0 {
+            return Err(PathFault::RawByte);
+        }
+        if classes & ESCAPE != 0 {
             self.escaped |= 1 << index;
             if !check_escapes(text)?.is_ascii() {
                 self.non_ascii |= 1 << index;
@@ -211,34 +207,49 @@ impl<'a> Segment<'a> {
     }
 }
 
-const PLAIN: u8 = 0;
-const SLASH: u8 = 1;
-const ESCAPE: u8 = 2;
-const REFUSED: u8 = 3;
+/// A `%`.
+const ESCAPE: u8 = 1;
+/// A byte that no segment may have raw.
+const REFUSED: u8 = 2;
+/// A byte that no query may have raw.
+const REFUSED_IN_QUERY: u8 = 4;
 
-/// What each raw byte means: `pchar` of RFC 3986 without `;`, which path-parameter readers cut at.
-static CLASS: [u8; 256] = {
-    let mut class = [REFUSED; 256];
-    let plain = b"-._~!$&'()*+,=:@";
-    let mut at = 0;
-    while at < 256 {
-        // `at` stays below 256.
-        #[allow(clippy::cast_possible_truncation)]
-        let byte = at as u8;
-        if byte.is_ascii_alphanumeric() {
-            class[at] = PLAIN;
-        }
-        at += 1;
+/// What each raw byte means. In a segment, `pchar` of RFC 3986 without `;`, which path-parameter readers cut at.
+static CLASSES: [u8; 256] = {
+    let mut classes = [REFUSED | REFUSED_IN_QUERY; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        let plain = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b'='
+                    | b':'
+                    | b'@'
+            );
+        classes[byte as usize] = if plain { 0 } else { REFUSED };
+        byte += 1;
     }
-    at = 0;
-    while at < plain.len() {
-        class[plain[at] as usize] = PLAIN;
-        at += 1;
-    }
-    class[b'/' as usize] = SLASH;
-    class[b'%' as usize] = ESCAPE;
-    class
+    classes[b'%' as usize] = ESCAPE;
+    classes[b'#' as usize] = REFUSED | REFUSED_IN_QUERY;
+    classes
 };
+
+/// Everything that stands in `bytes`, as one set.
+fn classes(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |all, byte| all | CLASSES[usize::from(*byte)])
+}
 
 /// Decodes a segment that has escapes and refuses what could be read in two ways.
 fn check_escapes(raw: &str) -> Result<Cow<'_, str>, PathFault> {
@@ -274,8 +285,8 @@ fn escapes_are_whole(bytes: &[u8]) -> bool {
 
 /// Visible ASCII, no `#`, whole escapes.
 fn check_query(query: &[u8]) -> Result<&str, PathFault> {
-    let visible = query.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#');
-    if !visible || !escapes_are_whole(query) {
+    let classes = classes(query);
+    if classes & REFUSED_IN_QUERY != 0 || classes & ESCAPE != 0 && !escapes_are_whole(query) {
         return Err(PathFault::Query);
     }
     std::str::from_utf8(query).map_err(|_| PathFault::Query)

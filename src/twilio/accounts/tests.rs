@@ -10,7 +10,7 @@ fn sid(text: &str) -> AccountSid {
 fn path_reach(host: &str, text: &str) -> Option<Reach> {
     let path = CanonicalPath::parse(text.as_bytes(), None).expect("a canonical path");
     let address = Address::origin_form(Some(host), &path).expect("a known host");
-    path_leaves(&address, &path, |account| *account == sid(OURS))
+    path_leaves(&address, &path, of_path(&address, &path), |account| *account == sid(OURS))
 }
 
 #[test]
@@ -90,6 +90,7 @@ fn queries_leave_by_selectors_in_any_spelling() {
     let long = format!("{}AccountSid={THEIRS}", "x".repeat(500));
     assert_eq!(leaves(&long), theirs);
     assert_eq!(leaves(&format!("a=b;AccountSid={THEIRS}")), theirs);
+    assert_eq!(leaves("Page%25252525252541=x"), Some(Reach::Others));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The table's text → trees and names.
 
-use super::tree::{Node, slot};
+use super::tree::{Node, order, slot};
 use super::{Known, Operation, Table, is_version};
 use crate::twilio::host::Product;
 use crate::twilio::management::{self, Class};
@@ -20,7 +20,8 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
         insert(&mut table, operation);
     }
     for node in &mut table.nodes {
-        node.literals.sort_unstable();
+        node.literals.sort_unstable_by(|(left, _), (right, _)| order(left, right));
+        node.stems = node.literals.iter().map(|(literal, next)| (management::stem(literal), *next)).collect();
     }
     table
 }

@@ -1,22 +1,29 @@
 //! The tree of path templates, one per product, in one flat vector of nodes.
 
 use super::is_version;
-use crate::twilio::management;
 use crate::twilio::method::Method;
-use crate::twilio::path::{CanonicalPath, MAX_SEGMENTS};
+use crate::twilio::path::CanonicalPath;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// One segment of the templates that share what stands before it.
 #[derive(Default)]
 pub(super) struct Node {
-    /// Literal segments that follow, sorted, and their nodes.
+    /// Literal segments that follow, in [`order`], and their nodes.
     pub literals: Vec<(&'static str, usize)>,
+    /// The same literals' stems.
+    pub stems: Vec<(String, usize)>,
     /// The node of a parameter that follows.
     pub param: Option<usize>,
     /// Operations that end here: GET, POST, PUT, PATCH, DELETE.
     pub operations: [Option<usize>; 5],
     /// What stands for other methods here; `None` if no operation ends here.
     pub resource: Option<usize>,
+}
+
+/// Shorter before longer: most comparisons of a search are then of two numbers.
+pub(super) fn order(left: &str, right: &str) -> Ordering {
+    left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
 impl Node {
@@ -38,33 +45,36 @@ pub(super) const fn slot(method: Method) -> Option<usize> {
 }
 
 /// The decoded segments that the host sees; on the 2010 API without the format suffix.
-pub(super) struct Segments<'a> {
-    texts: [Cow<'a, str>; MAX_SEGMENTS],
-    len: usize,
+pub(super) struct Segments<'p, 'a> {
+    path: &'p CanonicalPath<'a>,
+    /// How many leading segments the host does not see.
+    skip: usize,
+    /// Whether a suffix selects the format.
+    suffixed: bool,
 }
 
-impl<'a> Segments<'a> {
-    pub(super) fn new(path: &CanonicalPath<'a>, skip: usize, suffixed: bool) -> Self {
-        let mut texts = [const { Cow::Borrowed("") }; MAX_SEGMENTS];
-        let mut len = 0;
-        for (slot, segment) in texts.iter_mut().zip(path.segments().skip(skip)) {
-            *slot = segment.decoded();
-            len += 1;
-        }
-        if suffixed && len > 0 {
-            let last = &mut texts[len - 1];
-            let cut = FORMATS.iter().find_map(|suffix| last.strip_suffix(suffix)).map(str::len);
-            match (cut, &mut *last) {
-                (Some(cut), Cow::Borrowed(text)) => *text = &text[..cut],
-                (Some(cut), Cow::Owned(text)) => text.truncate(cut),
-                (None, _) => {}
-            }
-        }
-        Self { texts, len }
+impl<'p, 'a> Segments<'p, 'a> {
+    pub(super) const fn new(path: &'p CanonicalPath<'a>, skip: usize, suffixed: bool) -> Self {
+        Self { path, skip, suffixed }
     }
 
-    fn get(&self, index: usize) -> &str {
-        &self.texts[index]
+    /// The segment at `at`; `None` behind the last one.
+    fn get(&self, at: usize) -> Option<Cow<'a, str>> {
+        let index = self.skip + at;
+        let text = self.path.segment(index)?.decoded();
+        if !self.suffixed || index + 1 < self.path.len() {
+            return Some(text);
+        }
+        let Some(cut) = FORMATS.iter().find_map(|suffix| text.strip_suffix(suffix)).map(str::len) else {
+            return Some(text);
+        };
+        Some(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[..cut]),
+            Cow::Owned(mut text) => {
+                text.truncate(cut);
+                Cow::Owned(text)
+            }
+        })
     }
 }
 
@@ -73,14 +83,13 @@ const FORMATS: [&str; 3] = [".json", ".xml", ".csv"];
 
 /// The node whose template the segments fit, and which of them are parameters. Literals win over parameters; where a
 /// literal leads nowhere, the parameter is tried, so that at most the whole tree is walked once.
-pub(super) fn find<'t>(nodes: &'t [Node], root: usize, segments: &Segments<'_>) -> Option<(&'t Node, u16)> {
-    fn walk<'t>(nodes: &'t [Node], node: usize, segments: &Segments<'_>, at: usize) -> Option<(&'t Node, u16)> {
+pub(super) fn find<'t>(nodes: &'t [Node], root: usize, segments: &Segments<'_, '_>) -> Option<(&'t Node, u16)> {
+    fn walk<'t>(nodes: &'t [Node], node: usize, segments: &Segments<'_, '_>, at: usize) -> Option<(&'t Node, u16)> {
         let node = &nodes[node];
-        if at == segments.len {
+        let Some(text) = segments.get(at) else {
             return node.resource.is_some().then_some((node, 0));
-        }
-        let text = segments.get(at);
-        let literal = node.literals.binary_search_by(|(literal, _)| (*literal).cmp(text));
+        };
+        let literal = node.literals.binary_search_by(|(literal, _)| order(literal, &text));
         if let Ok(index) = literal
             && let Some(found) = walk(nodes, node.literals[index].1, segments, at + 1)
         {
@@ -99,10 +108,9 @@ pub(super) fn find_near<'t>(nodes: &'t [Node], root: usize, stems: &[String]) ->
         let Some(stem) = stems.get(at) else {
             return node.resource.is_some().then_some(node);
         };
-        let near =
-            |literal: &str| management::stem(literal) == *stem || at == 0 && is_version(literal) && is_version(stem);
-        let literal = node.literals.iter().filter(|(literal, _)| near(literal));
-        literal.map(|(_, next)| *next).chain(node.param).find_map(|next| walk(nodes, next, stems, at + 1))
+        let near = |literal: &str| literal == stem || at == 0 && is_version(literal) && is_version(stem);
+        let literals = node.stems.iter().filter(|(literal, _)| near(literal)).map(|(_, next)| *next);
+        literals.chain(node.param).find_map(|next| walk(nodes, next, stems, at + 1))
     }
     walk(nodes, root, stems, 0)
 }

@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         // A selector whose value is an object selects nothing that can be relied on.
         self.walk.found.extend(self.kind.map(|_| Reach::Others));
         while let Some(name) = map.next_key::<String>()? {
-            let kind = Kind::of(name.as_bytes());
+            let kind = Kind::of(name.bytes());
             map.next_value_seed(Value { walk: self.walk, kind, depth })?;
         }
         Ok(())

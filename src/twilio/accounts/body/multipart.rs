@@ -26,7 +26,7 @@ pub(super) fn selectors(boundary: &str, body: &[u8]) -> Result<Selectors, Unread
         let part = rest.strip_prefix(b"\r\n").ok_or(Unreadable::Syntax)?;
         let end = finder.find(part).ok_or(Unreadable::Syntax)?;
         let name = name_and_value(&part[..end])?;
-        if let Some(kind) = Kind::of(name.0.as_bytes()) {
+        if let Some(kind) = Kind::of(name.0.bytes()) {
             found.extend(kind.reach(&String::from_utf8_lossy(name.1)));
         }
         rest = &part[end + delimiter.len()..];
