@@ -2,15 +2,15 @@
 //!
 //! [`KeySet`] is the text made into keys; a key that isn't meant for checking signatures with a public key is left out.
 //! [`Keys`] holds a set: from a file, re-read when it changes; or from a URL, refreshed in the background by
-//! [`refresh`]. While the server is down, slow or lying, the last good set serves until its maximum age; then nothing
+//! [`refresh`], on the one thread of [`Tending`]. While the server is down, slow or lying, the last good set serves until its maximum age; then nothing
 //! is accepted. A request never fetches: at most it asks for a refresh, and the asking is throttled.
 
 mod fetch;
 mod refresh;
+mod tending;
 
-pub use fetch::HttpFetch;
 pub(super) use refresh::Keys;
-pub use refresh::{Fetch, FetchFuture};
+pub use tending::Tending;
 
 use super::json;
 use base64::Engine;

@@ -14,7 +14,7 @@ mod claims;
 mod remembered;
 
 use super::json::{self, JsonFault};
-use super::jwks::{Fetch, Keys, Lookup, good_kid};
+use super::jwks::{Keys, Lookup, Tending, good_kid};
 use crate::clock::Clock;
 use crate::ids::{TeamId, TokenId};
 use crate::{config, tls};
@@ -24,6 +24,8 @@ use claims::{Claims, TeamBy};
 use jsonwebtoken::Algorithm;
 use remembered::{Remembered, Verified};
 use serde_json::{Map, Value};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Ceiling on a token, in bytes. Kubernetes' are about 1 kB; a header line holds little more than this.
@@ -130,14 +132,16 @@ struct Provider {
     team: TeamBy,
     /// Seconds.
     leeway: u64,
-    keys: Keys,
+    /// Shared with the providers of the configuration before and after this one, if they name the same key set.
+    keys: Arc<Keys>,
 }
 
 impl Jwts {
-    /// Makes the providers. Key sets in files are read now; those behind URLs by [`Jwts::tend`], and until then their
-    /// tokens are refused.
-    pub fn open(providers: &[config::Jwt]) -> Result<Self, tls::Error> {
-        let providers = providers.iter().map(Provider::open).collect::<Result<_, _>>()?;
+    /// Makes the providers. Key sets in files are read now; those behind URLs once they are [tended](Jwts::tend), and
+    /// until then their tokens are refused. A key set that `before` holds already is taken over, so that a reload of the
+    /// configuration refuses nobody.
+    pub fn open(providers: &[config::Jwt], before: Option<&Self>) -> Result<Self, tls::Error> {
+        let providers = providers.iter().map(|jwt| Provider::open(jwt, before)).collect::<Result<_, _>>()?;
         Ok(Self { providers, remembered: Remembered::default() })
     }
 
@@ -146,17 +150,10 @@ impl Jwts {
         proof.contains('.')
     }
 
-    /// Keeps the key sets fresh for ever; one task of the process runs this for each of `0..self.providers()`. `fetch`
-    /// is used for key sets behind URLs.
-    pub async fn tend(&self, provider: usize, fetch: &dyn Fetch, clock: &Clock) {
-        if let Some(provider) = self.providers.get(provider) {
-            provider.keys.tend(&provider.issuer, fetch, clock).await;
-        }
-    }
-
-    /// How many providers there are.
-    pub fn providers(&self) -> usize {
-        self.providers.len()
+    /// Keeps the key sets fresh, on a thread of its own, until what comes back is dropped.
+    pub fn tend(&self, clock: &Clock) -> io::Result<Tending> {
+        let keys = self.providers.iter().map(|provider| (provider.issuer.clone(), Arc::clone(&provider.keys)));
+        Tending::start(keys.collect(), clock.clone())
     }
 
     /// Whether every provider has a key set in force. `now` is in seconds since the Unix epoch.
@@ -232,7 +229,9 @@ impl Jwts {
 }
 
 impl Provider {
-    fn open(jwt: &config::Jwt) -> Result<Self, tls::Error> {
+    fn open(jwt: &config::Jwt, before: Option<&Jwts>) -> Result<Self, tls::Error> {
+        let held = before.into_iter().flat_map(|jwts| &jwts.providers).map(|provider| &provider.keys);
+        let held = held.into_iter().find(|keys| keys.is_of(jwt)).cloned();
         let algorithms = jwt.algorithms.iter().map(|name| algorithm(name)).collect::<Option<Vec<_>>>();
         let algorithms = algorithms.filter(|list| !list.is_empty()).ok_or_else(|| {
             let of = format!("[[jwt]] issuer = {:?}", jwt.issuer);
@@ -244,7 +243,7 @@ impl Provider {
             algorithms,
             team: TeamBy::new(jwt),
             leeway: jwt.leeway.as_secs().min(MAX_LEEWAY),
-            keys: Keys::open(jwt)?,
+            keys: held.map_or_else(|| Keys::open(jwt).map(Arc::new), Ok)?,
         })
     }
 

@@ -312,7 +312,7 @@ pub struct Jwt {
 }
 
 /// Where a key set is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Jwks {
     /// Fetched and refreshed in the background.
     Url(String),

@@ -22,14 +22,14 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 /// Fetches the key set of one `[[jwt]]`.
-pub struct HttpFetch {
+pub(super) struct HttpFetch {
     tls: Arc<ClientConfig>,
     token_file: Option<PathBuf>,
 }
 
 impl HttpFetch {
     /// Reads the roots of `jwks_ca`. The token is read at each fetch.
-    pub fn new(jwt: &config::Jwt) -> Result<Self, tls::Error> {
+    pub(super) fn new(jwt: &config::Jwt) -> Result<Self, tls::Error> {
         let tls = client_config(jwt.jwks_ca.as_deref(), ALPN_HTTP1)?;
         Ok(Self { tls, token_file: jwt.jwks_token_file.clone() })
     }

@@ -1,5 +1,6 @@
 //! Where a key set comes from, and how it stays fresh.
 
+use super::fetch::HttpFetch;
 use super::{KeySet, MAX_SET};
 use crate::clock::Clock;
 use crate::tls::watch::{Reload, Watched};
@@ -29,69 +30,83 @@ const REFRESH_AT_MOST: u64 = 300;
 const RETRY_AT_MOST: u64 = 60;
 
 /// A fetch under way: the body of a 200 answer, or what went wrong, in words without a secret.
-pub type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+pub(super) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
 
 /// How a key set is fetched: one GET that follows no redirect. An answer other than 200 and a body above `ceiling` bytes
 /// are errors. The waiting is bounded by who calls.
-pub trait Fetch: Send + Sync {
+pub(super) trait Fetch: Send + Sync {
     /// Fetches `url`.
     fn get<'a>(&'a self, url: &'a str, ceiling: usize) -> FetchFuture<'a>;
 }
 
 /// One provider's keys.
-pub(in crate::authn) enum Keys {
+pub(in crate::authn) struct Keys {
+    source: Source,
+    /// What the configuration said: keys of the same words are the same keys.
+    words: config::Jwt,
+}
+
+enum Source {
     File(Watched<KeySet>),
-    Url(Remote),
+    Url(Remote, HttpFetch),
 }
 
 impl Keys {
     /// Opens the source: a file is read now, a URL by the first [`Keys::tend`].
     pub(in crate::authn) fn open(jwt: &config::Jwt) -> Result<Self, tls::Error> {
-        match &jwt.jwks {
-            config::Jwks::Url(url) => Ok(Self::Url(Remote::new(url, jwt.max_age))),
+        let source = match &jwt.jwks {
+            config::Jwks::Url(url) => Source::Url(Remote::new(url, jwt.max_age), HttpFetch::new(jwt)?),
             config::Jwks::File(path) => {
                 let file = path.clone();
-                Watched::open(vec![path.clone()], move || read_file(&file)).map(Self::File)
+                Source::File(Watched::open(vec![path.clone()], move || read_file(&file))?)
             }
-        }
+        };
+        Ok(Self { source, words: jwt.clone() })
+    }
+
+    /// Whether `jwt` names this very key set.
+    pub(in crate::authn) fn is_of(&self, jwt: &config::Jwt) -> bool {
+        let words = |jwt: &config::Jwt| {
+            (jwt.jwks.clone(), jwt.jwks_ca.clone(), jwt.jwks_token_file.clone(), jwt.max_age, jwt.issuer.clone())
+        };
+        words(&self.words) == words(jwt)
     }
 
     /// The set in force; `None` before the first, and once the last one is past its maximum age. Two sets that are the
     /// same [`Arc`] are the same set.
     pub(in crate::authn) fn current(&self, now: u64) -> Option<Arc<KeySet>> {
-        match self {
-            Self::File(watched) => Some(watched.current()),
-            Self::Url(remote) => remote.current(now),
+        match &self.source {
+            Source::File(watched) => Some(watched.current()),
+            Source::Url(remote, _) => remote.current(now),
         }
     }
 
     /// Asks for a refresh because a token named a key that this set lacks. Gives something to wait for if one is coming.
     pub(in crate::authn) fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
-        match self {
-            Self::File(_) => None,
-            Self::Url(remote) => remote.ask(now),
+        match &self.source {
+            Source::File(_) => None,
+            Source::Url(remote, _) => remote.ask(now),
         }
     }
 
     /// Keeps the set fresh for ever. One task a provider runs this, so nothing is ever fetched twice at once. `name` is
     /// for the log.
-    pub(in crate::authn) async fn tend(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
-        loop {
-            match self {
-                Self::File(watched) => {
-                    report(name, watched.poll());
-                    tokio::time::sleep(TICK).await;
-                }
-                Self::Url(remote) => {
-                    if remote.due(clock.unix_seconds()) {
-                        remote.refresh(name, fetch, clock).await;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(TICK) => {}
-                        () = remote.asked.notified() => {}
-                    }
-                }
-            }
+    pub(in crate::authn) async fn tend(&self, name: &str, clock: &Clock) {
+        match &self.source {
+            Source::File(watched) => loop {
+                report(name, watched.poll());
+                tokio::time::sleep(TICK).await;
+            },
+            Source::Url(remote, fetch) => remote.tend(name, fetch, clock).await,
+        }
+    }
+
+    /// Looks at the file now, as [`Keys::tend`] does every second.
+    #[cfg(test)]
+    pub(in crate::authn) fn poll(&self) -> Reload {
+        match &self.source {
+            Source::File(watched) => watched.poll(),
+            Source::Url(..) => Reload::Unchanged,
         }
     }
 }
@@ -110,13 +125,15 @@ fn report(name: &str, reload: Reload) {
 }
 
 /// A set behind a URL.
-pub(in crate::authn) struct Remote {
+struct Remote {
     url: String,
     /// Seconds.
     max_age: u64,
     held: ArcSwapOption<Held>,
     plan: Mutex<Plan>,
     asked: Notify,
+    /// Held during a fetch.
+    running: tokio::sync::Mutex<()>,
     /// Counts attempts; each send wakes who waits for one.
     attempts: watch::Sender<u64>,
 }
@@ -148,6 +165,7 @@ impl Remote {
             held: ArcSwapOption::empty(),
             plan: Mutex::new(Plan { coming: true, ..Plan::default() }),
             asked: Notify::new(),
+            running: tokio::sync::Mutex::default(),
             attempts: watch::Sender::new(0),
         }
     }
@@ -186,7 +204,21 @@ impl Remote {
         Some(done)
     }
 
+    async fn tend(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
+        loop {
+            if self.due(clock.unix_seconds()) {
+                self.refresh(name, fetch, clock).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.asked.notified() => {}
+            }
+        }
+    }
+
     async fn refresh(&self, name: &str, fetch: &dyn Fetch, clock: &Clock) {
+        // A reload's new tending may meet the old one's last fetch. Freed even where a task is dropped in the middle.
+        let Ok(_alone) = self.running.try_lock() else { return };
         self.plan().coming = true;
         let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.get(&self.url, MAX_SET)).await;
         let text = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_TIMEOUT.as_secs())));

@@ -37,7 +37,7 @@ impl Site {
     }
 
     fn open(&self) -> Jwts {
-        Jwts::open(std::slice::from_ref(&self.jwt)).expect("opens")
+        Jwts::open(std::slice::from_ref(&self.jwt), None).expect("opens")
     }
 
     fn verdict(&self, token: &str) -> Result<String, JwtRefusal> {
@@ -159,7 +159,7 @@ fn algorithms_that_are_none_fail_the_configuration() {
     let mut site = Site::new(&[Signer::p256().jwk]);
     for bad in [vec!["HS256"], vec!["none"], vec!["RS256", "HS512"], vec![], vec!["es256"]] {
         site.jwt.algorithms = bad.iter().map(|s| (*s).to_owned()).collect();
-        assert!(Jwts::open(std::slice::from_ref(&site.jwt)).is_err(), "{bad:?}");
+        assert!(Jwts::open(std::slice::from_ref(&site.jwt), None).is_err(), "{bad:?}");
     }
 }
 
@@ -354,7 +354,7 @@ fn odd_spellings_are_refused() {
 fn several_providers_are_kept_apart() {
     let (one, two) = (Signer::p256(), Signer::p256());
     let (first, mut second) = (Site::new(std::slice::from_ref(&one.jwk)), Site::new(std::slice::from_ref(&two.jwk)));
-    let jwts = |second: &Site| Jwts::open(&[first.jwt.clone(), second.jwt.clone()]).expect("opens");
+    let jwts = |second: &Site| Jwts::open(&[first.jwt.clone(), second.jwt.clone()], None).expect("opens");
     second.jwt.issuer = "https://second.test".to_owned();
     let theirs = two.sign(&header(&two), &claims_with(&json!({"iss": "https://second.test"})));
     assert!(jwts(&second).verify(&theirs, NOW).is_ok());
@@ -380,8 +380,7 @@ fn a_verified_token_is_remembered_until_it_ends_or_its_keys_change() {
     assert_eq!(jwts.verify(&token, NOW - 1000), Err(JwtRefusal::NotYetValid), "a clock set back");
     // The key is withdrawn: what was remembered under it is worth nothing.
     std::fs::write(site.dir.path().join("jwks.json"), set(&[Signer::p256().jwk])).expect("writable");
-    let Keys::File(watched) = &jwts.providers[0].keys else { panic!("a file") };
-    assert_eq!(watched.poll(), tls::watch::Reload::Replaced);
+    assert_eq!(jwts.providers[0].keys.poll(), tls::watch::Reload::Replaced);
     assert_eq!(jwts.verify(&token, NOW), Err(JwtRefusal::BadSignature));
 }
 
@@ -414,6 +413,21 @@ async fn a_key_set_behind_a_url_refuses_until_it_is_there() {
     let jwts = site.open();
     assert!(!jwts.ready(NOW));
     assert_eq!(jwts.verify(&token(&signer), NOW), Err(JwtRefusal::NoKeySet));
+}
+
+#[test]
+fn a_reload_takes_key_sets_over_and_forgets_verdicts() {
+    let signer = Signer::p256();
+    let mut site = Site::new(std::slice::from_ref(&signer.jwk));
+    let before = site.open();
+    before.verify(&token(&signer), NOW).expect("good");
+    site.jwt.team_claim = Some("sub".to_owned());
+    let after = Jwts::open(std::slice::from_ref(&site.jwt), Some(&before)).expect("opens");
+    assert!(Arc::ptr_eq(&before.providers[0].keys, &after.providers[0].keys));
+    assert_eq!(after.verify(&token(&signer), NOW).expect("good").team.as_str(), "sender");
+    site.jwt.max_age = Duration::from_mins(5);
+    let after = Jwts::open(std::slice::from_ref(&site.jwt), Some(&before)).expect("opens");
+    assert!(!Arc::ptr_eq(&before.providers[0].keys, &after.providers[0].keys));
 }
 
 proptest! {

@@ -156,9 +156,17 @@ async fn a_clock_set_back_leaves_no_set_young_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_that_tend_one_set_never_fetch_at_once() {
+    let (server, remote, clock) = (Server::new(vec![Answer::Body(good())]), remote(), Clock::cranked());
+    let (one, two) = (remote.refresh("one", &server, &clock), remote.refresh("two", &server, &clock));
+    tokio::join!(one, two);
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn tending_fetches_at_once_and_hears_who_asks() {
     let (server, clock) = (Arc::new(Server::new(vec![Answer::Body(good())])), Clock::cranked());
-    let keys = Arc::new(Keys::Url(remote()));
+    let keys = Arc::new(remote());
     let task = tokio::spawn({
         let (keys, server, clock) = (Arc::clone(&keys), Arc::clone(&server), clock.clone());
         async move { keys.tend("test", &*server, &clock).await }
@@ -191,9 +199,9 @@ fn a_file_is_read_again_and_a_bad_one_keeps_the_old() {
     let fault = Keys::open(&jwt(&path)).err().map(|fault| fault.to_string()).expect("absent");
     assert!(fault.contains("jwks.json"), "{fault}");
     std::fs::write(&path, good()).expect("writable");
-    let Ok(Keys::File(watched)) = Keys::open(&jwt(&path)) else { panic!("a file") };
+    let keys = Keys::open(&jwt(&path)).map_err(|fault| fault.to_string()).expect("a file");
     std::fs::write(&path, "{}").expect("writable");
-    assert!(matches!(watched.poll(), Reload::Refused(_)));
+    assert!(matches!(keys.poll(), Reload::Refused(_)));
     std::fs::write(&path, good()).expect("writable");
-    assert_eq!(watched.poll(), Reload::Replaced);
+    assert_eq!(keys.poll(), Reload::Replaced);
 }
