@@ -1,1 +1,103 @@
-//! Teams, tokens and sealed keys, in SQLite or PostgreSQL.
+//! Teams, tokens and keys, kept in embedded `SQLite` or in `PostgreSQL`: one schema, one set of rules.
+//!
+//! Key secrets are sealed (`seal`), tokens are kept as SHA-256 only. Every change is noted in the transaction that makes
+//! it, so that brokers follow without reading the world anew ([`Store::load_all`], [`Store::changes_since`],
+//! [`Store::watch`]). No request ever reads the store: a broker serves from its own memory.
+
+mod changes;
+mod engine;
+mod error;
+mod journal;
+mod keys;
+mod lock;
+mod postgres;
+mod root_key;
+mod rows;
+mod schema;
+mod seal;
+mod sqlite;
+mod teams;
+mod tokens;
+mod unlock;
+mod value;
+mod watch;
+
+pub use changes::Catchup;
+pub use error::{Result, StoreError};
+pub use journal::{Entry, Op, Step};
+pub use lock::KeysLock;
+pub use rows::{Change, KeyRow, KeyState, SealedKey, TeamRow, TokenRow};
+pub use tokens::NewToken;
+pub use watch::Watch;
+
+use crate::clock::Clock;
+use crate::config;
+use engine::{Engine, Tx};
+use seal::Sealer;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use watch::Signal;
+
+/// The store, open. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    sealer: Sealer,
+    clock: Clock,
+    signal: Signal,
+    /// Names this store in the `FriendlyName` of its keys: 8 hex digits.
+    instance: String,
+    /// The file, for an embedded store.
+    path: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens the store and brings its schema up to date. A new embedded store is made, with its root key if that is a
+    /// file that does not exist. A wrong or missing root key, a newer schema and a read-only disk are refused untouched.
+    pub async fn open(config: &config::Store, clock: Clock) -> Result<Self> {
+        let opened = unlock::open(config, &clock).await?;
+        let path = match &config.url {
+            config::StoreUrl::Sqlite(path) => Some(path.clone()),
+            config::StoreUrl::Postgres(_) => None,
+        };
+        let inner = Inner {
+            engine: opened.engine,
+            sealer: opened.sealer,
+            clock,
+            signal: Signal::default(),
+            instance: hex::encode(&opened.store_id[..4]),
+            path,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Names this store among others on one account: 8 hex digits, for ever the same.
+    pub fn instance(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// A session in which each statement stands for itself.
+    async fn read(&self) -> Result<Tx> {
+        self.inner.engine.read().await
+    }
+
+    /// An exclusive write transaction.
+    async fn write(&self) -> Result<Tx> {
+        self.inner.engine.write(self.inner.signal.clone()).await
+    }
+
+    fn now(&self) -> u64 {
+        self.inner.clock.unix_seconds()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("instance", &self.inner.instance).finish_non_exhaustive()
+    }
+}

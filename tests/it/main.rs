@@ -4,4 +4,5 @@ mod cli;
 mod config;
 mod layering;
 mod sandbox;
+mod store;
 mod support;

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod command;
+pub mod postgres;
 pub mod raw;
 pub mod source;
 pub mod upstream;

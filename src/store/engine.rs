@@ -1,0 +1,193 @@
+//! One way to talk to either database: a [`Tx`] runs the same statements on both.
+//!
+//! Statements are written with `?1`, `?2`, … for their parameters. A write transaction is exclusive in the whole store
+//! (`BEGIN IMMEDIATE`, or an advisory lock), so that changes get their ids in the order of their commits and rules can
+//! be checked before a row is written.
+
+use super::error::{Result, StoreError};
+use super::postgres::{self, Postgres};
+use super::sqlite::Sqlite;
+use super::value::{Row, Value};
+use super::watch::Signal;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_postgres::Client;
+
+/// Either database.
+pub(super) enum Engine {
+    /// A file.
+    Sqlite(Arc<Mutex<Sqlite>>),
+    /// A server.
+    Postgres(Postgres),
+}
+
+impl Engine {
+    /// Opens a file.
+    pub(super) async fn sqlite(path: &Path) -> Result<Self> {
+        Ok(Self::Sqlite(Arc::new(Mutex::new(Sqlite::open(path).await?))))
+    }
+
+    /// A session in which each statement stands for itself: for reading.
+    pub(super) async fn read(&self) -> Result<Tx> {
+        let session = match self {
+            Self::Sqlite(handle) => Session::Sqlite(Arc::clone(handle).lock_owned().await),
+            Self::Postgres(server) => Session::Postgres(server.session().await?),
+        };
+        Ok(Tx { session, open: false, noted: None, done: None })
+    }
+
+    /// An exclusive write transaction. `done` is raised when a commit holds changes.
+    pub(super) async fn write(&self, done: Signal) -> Result<Tx> {
+        let mut tx = self.read().await?;
+        tx.done = Some(done);
+        // Set before the wait: a future dropped here must roll back too.
+        tx.open = true;
+        let begin = match tx.session {
+            Session::Sqlite(_) => "BEGIN IMMEDIATE".to_owned(),
+            Session::Postgres(_) => format!("BEGIN; SELECT pg_advisory_xact_lock({})", postgres::WRITE_LOCK),
+        };
+        tx.raw_batch(&begin).await?;
+        Ok(tx)
+    }
+}
+
+enum Session {
+    Sqlite(OwnedMutexGuard<Sqlite>),
+    Postgres(OwnedMutexGuard<Option<Client>>),
+}
+
+/// A session with either database, alone on its connection. A write transaction that is dropped is rolled back.
+pub(super) struct Tx {
+    session: Session,
+    /// Whether a transaction is open.
+    open: bool,
+    /// The id of the last change noted here.
+    noted: Option<i64>,
+    done: Option<Signal>,
+}
+
+impl Tx {
+    /// Runs a statement that answers rows.
+    pub(super) async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        match &mut self.session {
+            Session::Sqlite(handle) => Ok(handle.run(sql, params).await?.0),
+            Session::Postgres(client) => {
+                let client = client.as_ref().ok_or_else(lost)?;
+                postgres::query(client, &sql.replace('?', "$"), &params).await
+            }
+        }
+    }
+
+    /// Runs a statement that answers how many rows it changed.
+    pub(super) async fn execute(&mut self, sql: &str, params: Vec<Value>) -> Result<u64> {
+        match &mut self.session {
+            Session::Sqlite(handle) => Ok(handle.run(sql, params).await?.1),
+            Session::Postgres(client) => {
+                let client = client.as_ref().ok_or_else(lost)?;
+                postgres::execute(client, &sql.replace('?', "$"), &params).await
+            }
+        }
+    }
+
+    /// Runs schema statements, respelled for the database at hand.
+    pub(super) async fn batch(&mut self, sql: &str) -> Result<()> {
+        match &self.session {
+            Session::Sqlite(_) => self.raw_batch(&super::schema::for_sqlite(sql)).await,
+            Session::Postgres(_) => self.raw_batch(sql).await,
+        }
+    }
+
+    async fn raw_batch(&mut self, sql: &str) -> Result<()> {
+        match &mut self.session {
+            Session::Sqlite(handle) => handle.batch(sql).await,
+            Session::Postgres(client) => postgres::batch(client.as_ref().ok_or_else(lost)?, sql).await,
+        }
+    }
+
+    /// Makes sidekey's own schema on a server, if it is missing; a file has only one.
+    pub(super) async fn ensure_namespace(&mut self) -> Result<()> {
+        if matches!(self.session, Session::Sqlite(_)) {
+            return Ok(());
+        }
+        // Asked first: `IF NOT EXISTS` needs the right to create even when there is nothing to do.
+        let rows = self.query("SELECT 1::bigint WHERE to_regnamespace('sidekey') IS NOT NULL", vec![]).await?;
+        if rows.is_empty() { self.raw_batch("CREATE SCHEMA sidekey").await } else { Ok(()) }
+    }
+
+    /// Whether the table is there.
+    pub(super) async fn has_table(&mut self, name: &str) -> Result<bool> {
+        let sql = match self.session {
+            Session::Sqlite(_) => "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+            Session::Postgres(_) => {
+                "SELECT 1::bigint FROM pg_tables WHERE schemaname = 'sidekey' AND tablename::text = ?1"
+            }
+        };
+        Ok(!self.query(sql, vec![name.into()]).await?.is_empty())
+    }
+
+    /// Whether there is any table: a file that holds something else is not ours to fill.
+    pub(super) async fn has_any_table(&mut self) -> Result<bool> {
+        let sql = match self.session {
+            Session::Sqlite(_) => "SELECT 1 FROM sqlite_schema LIMIT 1",
+            Session::Postgres(_) => "SELECT 1::bigint FROM pg_tables WHERE schemaname = 'sidekey' LIMIT 1",
+        };
+        Ok(!self.query(sql, vec![]).await?.is_empty())
+    }
+
+    /// Notes that something changed, for every broker to see; answers the id of the change.
+    pub(super) async fn note(&mut self, kind: &str, entity: &str) -> Result<i64> {
+        let sql = "INSERT INTO changes (kind, entity) VALUES (?1, ?2) RETURNING id";
+        let rows = self.query(sql, vec![kind.into(), entity.into()]).await?;
+        let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        self.noted = Some(id);
+        Ok(id)
+    }
+
+    /// Commits if the work went well, and rolls back if not.
+    pub(super) async fn finish<T>(mut self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                if self.raw_batch("ROLLBACK").await.is_ok() {
+                    self.open = false;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        match (&self.session, self.noted) {
+            (Session::Postgres(_), Some(id)) => {
+                self.raw_batch(&format!("NOTIFY {}, '{id}'; COMMIT", postgres::CHANNEL)).await?;
+            }
+            _ => self.raw_batch("COMMIT").await?,
+        }
+        self.open = false;
+        if let (Some(_), Some(done)) = (self.noted, &self.done) {
+            done.raise();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        match &mut self.session {
+            Session::Sqlite(handle) => handle.abandon(),
+            // The server rolls back when the connection ends.
+            Session::Postgres(client) => **client = None,
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unreachable("the connection was lost".to_owned())
+}

@@ -1,0 +1,387 @@
+//! The journal of key changes: each step is written here before it is taken upstream, so that whoever comes after a
+//! crash knows what may have happened, and finishes it or takes it back.
+//!
+//! ```text
+//! create, rotate:  intended ─▶ created ─▶ swapped ─▶ deleting ─▶ done      (no old key: created ─▶ done)
+//!                      └───────────┴────▶ rolled_back
+//! revoke:          deleting ─▶ done
+//! import:          done
+//! ```
+//! A step is taken only by the entry's owner; a process that takes over after a crash becomes the owner first, so that
+//! one that was only slow finds its next step refused.
+
+use super::engine::Tx;
+use super::error::{Result, StoreError};
+use super::keys::{self, CURRENT};
+use super::rows::{KeyRow, KeyState};
+use super::value::{Row, Value, time};
+use super::{Store, changes, teams};
+use crate::ids::{KeySid, TeamId};
+use crate::secret::Secret;
+use std::time::Duration;
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A team gets its first key.
+    Create,
+    /// A team's key is replaced.
+    Rotate,
+    /// A key is deleted.
+    Revoke,
+    /// A key made elsewhere was taken in.
+    Import,
+}
+
+/// How far an entry has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A key may be about to exist upstream, under the entry's `FriendlyName`.
+    Intended,
+    /// The new key exists, is sealed here, and is being proven.
+    Created,
+    /// Requests use the new key; the old one waits for those that hold it, and for its grace.
+    Swapped,
+    /// The old key may be gone upstream already.
+    Deleting,
+    /// Nothing is left to do.
+    Done,
+    /// Taken back: the new key is gone, the old one never left.
+    RolledBack,
+}
+
+const OPS: [(Op, &str); 4] =
+    [(Op::Create, "create"), (Op::Rotate, "rotate"), (Op::Revoke, "revoke"), (Op::Import, "import")];
+const STEPS: [(Step, &str); 6] = [
+    (Step::Intended, "intended"),
+    (Step::Created, "created"),
+    (Step::Swapped, "swapped"),
+    (Step::Deleting, "deleting"),
+    (Step::Done, "done"),
+    (Step::RolledBack, "rolled_back"),
+];
+
+fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
+    table.iter().find(|(known, _)| *known == item).map_or("", |(_, name)| name)
+}
+
+fn item<T: Copy>(table: &[(T, &'static str)], word: &str) -> Result<T> {
+    let found = table.iter().find(|(_, name)| *name == word).map(|(item, _)| *item);
+    found.ok_or_else(|| StoreError::Corrupt(format!("the journal says {word:?}")))
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number, which is also the version of the key that it makes.
+    pub id: i64,
+    /// What it is about.
+    pub op: Op,
+    /// Whose key.
+    pub team: TeamId,
+    /// How far it has come.
+    pub step: Step,
+    /// The process that takes its steps.
+    pub owner: String,
+    /// What the new key is called upstream: unique, and at most 64 characters (Twilio docs).
+    pub friendly_name: String,
+    /// Whether the new key is a Restricted one.
+    pub restricted: bool,
+    /// The new key, once it exists.
+    pub new_sid: Option<KeySid>,
+    /// The key that goes.
+    pub old_sid: Option<KeySid>,
+    /// The change that swapped the keys.
+    pub swapped_by: Option<i64>,
+    /// When that was.
+    pub swapped_at: Option<u64>,
+    /// The old key is not deleted before this second.
+    pub retire_at: Option<u64>,
+}
+
+/// What a new entry begins with.
+pub(super) struct Draft<'a> {
+    pub(super) op: Op,
+    pub(super) step: Step,
+    pub(super) team: &'a TeamId,
+    pub(super) restricted: bool,
+    pub(super) old_sid: Option<KeySid>,
+}
+
+const COLUMNS: &str = "id, op, team, step, owner, friendly_name, restricted, new_sid, old_sid, swapped_by, swapped_at,
+    retire_at FROM journal";
+
+/// How long finished entries are kept: they tell which keys sidekey made.
+const KEPT: Duration = Duration::from_hours(24 * 400);
+
+impl Store {
+    /// Begins to make a key for a team: its first ([`Op::Create`]; a current key that the upstream no longer takes may
+    /// be replaced) or another ([`Op::Rotate`]).
+    pub async fn begin_key(&self, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
+        let mut tx = self.write().await?;
+        let outcome = begin(self, &mut tx, op, team, owner).await;
+        tx.finish(outcome).await
+    }
+
+    /// Keeps the new key, sealed, in state proving.
+    pub async fn key_created(&self, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
+        let mut tx = self.write().await?;
+        let outcome = created(self, &mut tx, entry, sid, secret).await;
+        tx.finish(outcome).await
+    }
+
+    /// Makes the new key the team's key, and the old one a retiring one until `grace` from now.
+    pub async fn key_swapped(&self, entry: &Entry, grace: Duration) -> Result<Entry> {
+        let mut tx = self.write().await?;
+        let outcome = swapped(self, &mut tx, entry, grace).await;
+        tx.finish(outcome).await
+    }
+
+    /// Says that the old key is about to be deleted upstream.
+    pub async fn key_deleting(&self, entry: &Entry) -> Result<Entry> {
+        self.step(entry, Step::Deleting, None).await
+    }
+
+    /// Says that the old key is gone upstream, and forgets it.
+    pub async fn key_deleted(&self, entry: &Entry) -> Result<Entry> {
+        self.step(entry, Step::Done, entry.old_sid).await
+    }
+
+    /// Takes the entry back: the new key, gone upstream, is forgotten.
+    pub async fn key_rolled_back(&self, entry: &Entry, why: &str) -> Result<Entry> {
+        let now = self.now();
+        let mut tx = self.write().await?;
+        let outcome = rolled_back(&mut tx, entry, why, now).await;
+        tx.finish(outcome).await
+    }
+
+    /// Revokes a key: from now on no request uses it; its deletion upstream is the entry's to finish.
+    pub async fn begin_revoke(&self, sid: &KeySid, owner: &str) -> Result<Entry> {
+        let mut tx = self.write().await?;
+        let outcome = revoke(self, &mut tx, sid, owner).await;
+        tx.finish(outcome).await
+    }
+
+    /// Entries with something left to do, oldest first.
+    pub async fn unfinished_entries(&self) -> Result<Vec<Entry>> {
+        let sql = format!("SELECT {COLUMNS} WHERE step NOT IN ('done', 'rolled_back') ORDER BY id");
+        self.read().await?.query(&sql, vec![]).await?.iter().map(read).collect()
+    }
+
+    /// The entry with this number.
+    pub async fn entry(&self, id: i64) -> Result<Entry> {
+        let rows = self.read().await?.query(&format!("SELECT {COLUMNS} WHERE id = ?1"), vec![id.into()]).await?;
+        rows.first().map(read).transpose()?.ok_or_else(|| StoreError::unknown("journal entry", id))
+    }
+
+    /// Makes `owner` the one who takes the entry's next step; refused if it has moved on meanwhile.
+    pub async fn take_over(&self, entry: &Entry, owner: &str) -> Result<Entry> {
+        let mut tx = self.write().await?;
+        let outcome = advance(&mut tx, entry, entry.step, self.now()).await;
+        let outcome = match outcome {
+            Ok(()) => {
+                let sql = "UPDATE journal SET owner = ?2 WHERE id = ?1";
+                tx.execute(sql, vec![entry.id.into(), owner.into()]).await.map(|_| ())
+            }
+            Err(error) => Err(error),
+        };
+        tx.finish(outcome).await?;
+        Ok(Entry { owner: owner.to_owned(), ..entry.clone() })
+    }
+
+    /// Whether sidekey itself made this key, by its journal.
+    pub async fn made_here(&self, sid: &KeySid) -> Result<bool> {
+        let sql = "SELECT id FROM journal WHERE new_sid = ?1 AND op <> 'import'";
+        Ok(!self.read().await?.query(sql, vec![sid.as_str().into()]).await?.is_empty())
+    }
+
+    async fn step(&self, entry: &Entry, step: Step, forget: Option<KeySid>) -> Result<Entry> {
+        let now = self.now();
+        let mut tx = self.write().await?;
+        let outcome = async {
+            advance(&mut tx, entry, step, now).await?;
+            if let Some(sid) = forget {
+                keys::forget(&mut tx, &sid, "('retiring', 'revoking')").await?;
+            }
+            Ok(Entry { step, ..entry.clone() })
+        }
+        .await;
+        tx.finish(outcome).await
+    }
+}
+
+async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
+    let row = teams::one(tx, team).await?.ok_or_else(|| StoreError::unknown("team", team))?;
+    let held = keys::current(tx, team).await?;
+    match (op, &held) {
+        (Op::Create, Some(key)) if key.state == KeyState::Active => {
+            return Err(StoreError::Refused(format!("team {team} has key {} already: rotate it instead", key.sid)));
+        }
+        (Op::Rotate, None) => {
+            return Err(StoreError::Refused(format!("team {team} has no key to rotate: create one")));
+        }
+        _ => {}
+    }
+    let draft = Draft {
+        op,
+        step: Step::Intended,
+        team,
+        restricted: !row.key_permissions.is_empty(),
+        old_sid: held.map(|key| key.sid),
+    };
+    insert(tx, store, owner, &draft).await
+}
+
+async fn created(store: &Store, tx: &mut Tx, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
+    advance(tx, entry, Step::Created, store.now()).await?;
+    let sql = "UPDATE journal SET new_sid = ?2 WHERE id = ?1";
+    tx.execute(sql, vec![entry.id.into(), sid.as_str().into()]).await?;
+    let key = KeyRow {
+        sid,
+        team: entry.team.clone(),
+        version: entry.id,
+        state: KeyState::Proving,
+        restricted: entry.restricted,
+        imported: false,
+        friendly_name: Some(entry.friendly_name.clone()),
+        created_at: store.now(),
+        last_used_at: None,
+    };
+    keys::insert(tx, &store.inner.sealer, &key, secret).await?;
+    Ok(Entry { step: Step::Created, new_sid: Some(sid), ..entry.clone() })
+}
+
+async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> Result<Entry> {
+    let now = store.now();
+    let new = entry.new_sid.ok_or_else(|| StoreError::Corrupt("a created key without SID".to_owned()))?;
+    // The old key may have been revoked meanwhile: then it is not ours to retire.
+    let retires = match &entry.old_sid {
+        Some(old) => keys::set_state(tx, old, CURRENT, KeyState::Retiring).await?,
+        None => false,
+    };
+    if !keys::set_state(tx, &new, "('proving')", KeyState::Active).await? {
+        return Err(StoreError::Refused(format!("key {new} was revoked before it was in use")));
+    }
+    let change = changes::note_key(tx, &entry.team).await?;
+    let step = if retires { Step::Swapped } else { Step::Done };
+    advance(tx, entry, step, now).await?;
+    let retire_at = now.saturating_add(grace.as_secs());
+    let sql = "UPDATE journal SET swapped_by = ?2, swapped_at = ?3, retire_at = ?4 WHERE id = ?1";
+    tx.execute(sql, vec![entry.id.into(), change.into(), time(now), time(retire_at)]).await?;
+    let old = time(now.saturating_sub(KEPT.as_secs()));
+    tx.execute("DELETE FROM journal WHERE step IN ('done', 'rolled_back') AND updated_at < ?1", vec![old]).await?;
+    Ok(Entry { step, swapped_by: Some(change), swapped_at: Some(now), retire_at: Some(retire_at), ..entry.clone() })
+}
+
+async fn rolled_back(tx: &mut Tx, entry: &Entry, why: &str, now: u64) -> Result<Entry> {
+    advance(tx, entry, Step::RolledBack, now).await?;
+    if let Some(sid) = &entry.new_sid {
+        keys::forget(tx, sid, "('proving')").await?;
+    }
+    tx.execute("UPDATE journal SET note = ?2 WHERE id = ?1", vec![entry.id.into(), why.into()]).await?;
+    Ok(Entry { step: Step::RolledBack, ..entry.clone() })
+}
+
+async fn revoke(store: &Store, tx: &mut Tx, sid: &KeySid, owner: &str) -> Result<Entry> {
+    let key = keys::one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
+    if key.state == KeyState::Proving {
+        return Err(StoreError::Refused(format!("key {sid} is being made right now: try again in a moment")));
+    }
+    keys::set_state(tx, sid, "('active', 'rejected', 'missing', 'retiring')", KeyState::Revoking).await?;
+    changes::note_key(tx, &key.team).await?;
+    let draft = Draft {
+        op: Op::Revoke,
+        step: Step::Deleting,
+        team: &key.team,
+        restricted: key.restricted,
+        old_sid: Some(*sid),
+    };
+    insert(tx, store, owner, &draft).await
+}
+
+/// Writes a new entry and gives it its `FriendlyName`.
+pub(super) async fn insert(tx: &mut Tx, store: &Store, owner: &str, draft: &Draft<'_>) -> Result<Entry> {
+    let sql = "INSERT INTO journal (op, team, step, owner, friendly_name, restricted, old_sid, started_at, updated_at)
+        VALUES (?1, ?2, ?3, ?4, '', ?5, ?6, ?7, ?7) RETURNING id";
+    let values = vec![
+        word(&OPS, draft.op).into(),
+        draft.team.as_str().into(),
+        word(&STEPS, draft.step).into(),
+        owner.into(),
+        draft.restricted.into(),
+        draft.old_sid.as_ref().map_or(Value::Null, |sid| sid.as_str().into()),
+        time(store.now()),
+    ];
+    let rows = tx.query(sql, values).await?;
+    let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    let friendly_name = friendly_name(store.instance(), draft.team, id);
+    let sql = "UPDATE journal SET friendly_name = ?2 WHERE id = ?1";
+    tx.execute(sql, vec![id.into(), friendly_name.as_str().into()]).await?;
+    Ok(Entry {
+        id,
+        op: draft.op,
+        team: draft.team.clone(),
+        step: draft.step,
+        owner: owner.to_owned(),
+        friendly_name,
+        restricted: draft.restricted,
+        new_sid: None,
+        old_sid: draft.old_sid,
+        swapped_by: None,
+        swapped_at: None,
+        retire_at: None,
+    })
+}
+
+/// `sidekey:INSTANCE:TEAM:NUMBER`, at most 64 characters (Twilio docs). The number makes it unique, so that a long
+/// team name can be cut.
+fn friendly_name(instance: &str, team: &TeamId, number: i64) -> String {
+    const LONGEST: usize = 64;
+    let (head, tail) = (own_prefix(instance), format!(":{number}"));
+    let room = LONGEST.saturating_sub(head.len() + tail.len()).min(team.as_str().len());
+    format!("{head}{}{tail}", &team.as_str()[..room])
+}
+
+/// What the `FriendlyName` of every key made through this store begins with.
+pub(crate) fn own_prefix(instance: &str) -> String {
+    format!("sidekey:{instance}:")
+}
+
+/// Moves an entry on, if nobody else has.
+async fn advance(tx: &mut Tx, entry: &Entry, to: Step, now: u64) -> Result<()> {
+    let sql = "UPDATE journal SET step = ?4, updated_at = ?5 WHERE id = ?1 AND step = ?2 AND owner = ?3";
+    let values = vec![
+        entry.id.into(),
+        word(&STEPS, entry.step).into(),
+        entry.owner.as_str().into(),
+        word(&STEPS, to).into(),
+        time(now),
+    ];
+    if tx.execute(sql, values).await? == 0 {
+        let text = format!("another sidekey has taken over the change of {}'s key", entry.team);
+        return Err(StoreError::Refused(text));
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<Entry> {
+    let sid = |at: usize| -> Result<Option<KeySid>> {
+        let read = |text| KeySid::parse(text).ok_or_else(|| StoreError::Corrupt("a SID in the journal".to_owned()));
+        row.opt_text(at)?.map(read).transpose()
+    };
+    let team = TeamId::parse(row.text(2)?);
+    Ok(Entry {
+        id: row.int(0)?,
+        op: item(&OPS, row.text(1)?)?,
+        team: team.ok_or_else(|| StoreError::Corrupt("a team in the journal".to_owned()))?,
+        step: item(&STEPS, row.text(3)?)?,
+        owner: row.text(4)?.to_owned(),
+        friendly_name: row.text(5)?.to_owned(),
+        restricted: row.int(6)? != 0,
+        new_sid: sid(7)?,
+        old_sid: sid(8)?,
+        swapped_by: row.opt_int(9)?,
+        swapped_at: row.opt_time(10)?,
+        retire_at: row.opt_time(11)?,
+    })
+}
