@@ -56,7 +56,7 @@ fn files(config: &Config, file: &Path) -> Vec<Fault> {
         let _ = ServerTls::open(config.tls.as_ref(), leaves).map_err(|error| note("tls", error));
     }
     let _ = upstream::client_config(config.upstream.ca.as_deref(), &[]).map_err(|error| note("upstream", error));
-    let _ = authn::jwt::Jwts::open(&config.jwt).map_err(|error| note("jwt", error));
+    let _ = authn::jwt::Jwts::open(&config.jwt, None).map_err(|error| note("jwt", error));
     faults
 }
 

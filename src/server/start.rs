@@ -24,6 +24,7 @@ pub struct Server {
     addresses: Addresses,
     directory: Arc<Directory>,
     trail: Trail,
+    clock: Clock,
     metrics: Arc<Metrics>,
     shared: watch::Sender<Shared>,
     stop: watch::Sender<bool>,
@@ -76,11 +77,12 @@ impl Server {
             None => None,
         };
         let directory = Arc::new(Directory::default());
-        let shared = share(config, Arc::clone(&directory))?;
+        let shared = share(config, Arc::clone(&directory), None, clock)?;
         let mut server = Self {
             addresses: Addresses { proxy, unix: listen.unix },
             directory,
             trail,
+            clock: clock.clone(),
             metrics: Arc::default(),
             shared: watch::Sender::new(shared),
             stop: watch::Sender::new(false),
@@ -116,7 +118,8 @@ impl Server {
         // Teams that live in the store stay where they are; declared teams come as a whole new directory.
         let directory =
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
-        let shared = share(config, Arc::clone(&directory))?;
+        let before = self.shared.borrow().jwts.clone();
+        let shared = share(config, Arc::clone(&directory), before.as_deref(), &self.clock)?;
         self.directory = directory;
         self.shared.send_replace(shared);
         Ok(())
@@ -178,14 +181,20 @@ fn cores(config: &Config) -> usize {
 }
 
 /// What all cores share.
-fn share(config: Config, directory: Arc<Directory>) -> Result<Shared, StartError> {
+fn share(
+    config: Config,
+    directory: Arc<Directory>,
+    before: Option<&Jwts>,
+    clock: &Clock,
+) -> Result<Shared, StartError> {
     declare(&config, &directory);
-    let jwts = if config.jwt.is_empty() {
-        None
-    } else {
-        Some(Arc::new(Jwts::open(&config.jwt).map_err(|e| StartError::of("jwt", e))?))
-    };
+    let (mut jwts, mut tending) = (None, None);
+    if !config.jwt.is_empty() {
+        let opened = Jwts::open(&config.jwt, before).map_err(|e| StartError::of("jwt", e))?;
+        tending = Some(Arc::new(opened.tend(clock).map_err(|e| StartError::of("a thread for key sets", e))?));
+        jwts = Some(Arc::new(opened));
+    }
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
-    Ok(Shared { config: Arc::new(config), directory, jwts, connector })
+    Ok(Shared { config: Arc::new(config), directory, jwts, _tending: tending, connector })
 }

@@ -4,6 +4,7 @@ use super::accept;
 use super::core::Core;
 use crate::audit::Trail;
 use crate::authn::Authn;
+use crate::authn::jwks::Tending;
 use crate::authn::jwt::Jwts;
 use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     /// Checks JWTs.
     pub jwts: Option<Arc<Jwts>>,
+    /// Keeps their key sets fresh as long as this is what requests are handled with.
+    pub _tending: Option<Arc<Tending>>,
     /// Opens upstream connections.
     pub connector: Connector,
 }
