@@ -69,12 +69,9 @@ impl<'a> Place<'a> {
         if let Some(rest) = path.strip_prefix("/_sandbox/") {
             return Self::Control(rest);
         }
-        let (first, rest) = match path[1.min(path.len())..].find('/') {
-            Some(slash) => path.split_at(slash + 1),
-            None => (path, ""),
-        };
-        match product_of_host(first.trim_start_matches('/')) {
-            Some(product) => Self::Product(product, rest),
+        let first = path.split('/').nth(1).unwrap_or_default();
+        match product_of_host(first) {
+            Some(product) => Self::Product(product, &path[1 + first.len()..]),
             None => Self::Product(product_of_path(path), path),
         }
     }
@@ -151,7 +148,7 @@ impl Asked {
         match self.product {
             Product::Api | Product::Unknown => &self.path,
             // Product APIs leave their version out.
-            _ => self.path.get(self.version.len() + 1..).unwrap_or_default(),
+            _ => self.path.match_indices('/').nth(1).map_or("", |(at, _)| &self.path[at..]),
         }
     }
 
@@ -168,6 +165,18 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_path_is_read(host in "[a-z.:\\[\\]]{0,20}|iam.twilio.com", path in "(/[^?#]{0,12}){0,5}|[^?#]{0,9}") {
+            let path: &str = &path;
+            if let Place::Product(product, rest) = Place::of(&host, path) {
+                let asked = Asked::new(&Method::GET, product, rest, Params::default(), Params::default());
+                prop_assert!(path.ends_with(asked.echo()));
+            }
+        }
+    }
 
     #[test]
     fn host_decides_then_the_first_segment_then_the_path() {

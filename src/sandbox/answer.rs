@@ -4,7 +4,8 @@ use super::address::Product;
 use super::fault::Pieces;
 use super::refusal::Refusal;
 use super::sid;
-use crate::twilio::render::{self, Format, Problem};
+use crate::twilio::error_body::{self, ErrorBody};
+use crate::twilio::render::{self, Format};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -56,7 +57,15 @@ impl Answer {
     /// A refusal in the format that was asked for.
     pub fn refusal(refusal: &Refusal, format: Format) -> Self {
         let Refusal { status, code, ref message, detail } = *refusal;
-        let body = Problem { status, code, message, detail }.render(format);
+        let body = ErrorBody { status, code, message, detail };
+        let body = match format {
+            Format::Json => body.render(error_body::Format::Json).into_bytes(),
+            Format::Xml => body.render(error_body::Format::Xml).into_bytes(),
+            Format::Csv => {
+                let fields = serde_json::from_str(&body.render(error_body::Format::Json)).unwrap_or_default();
+                render::csv(&render::columns(&fields), &[fields])
+            }
+        };
         Self { code: Some(code), ..Self::new(status, format, body) }
     }
 

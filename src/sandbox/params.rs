@@ -111,13 +111,48 @@ fn decompressed(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flate2::Compression;
     use http::HeaderValue;
+    use proptest::prelude::*;
+    use std::io::Write;
 
     fn read(content_type: &'static str, body: &'static str) -> Result<Params, Refusal> {
+        coded(content_type, "", Bytes::from_static(body.as_bytes()))
+    }
+
+    fn coded(content_type: &'static str, coding: &'static str, body: Bytes) -> Result<Params, Refusal> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
-        runtime.block_on(Params::of_body(&headers, Bytes::from_static(body.as_bytes())))
+        runtime.block_on(Params::of_body(&headers, body))
+    }
+
+    #[test]
+    fn compressed_bodies_have_a_ceiling() {
+        let zipped = |size: usize| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
+            out.write_all(b"Body=").and_then(|()| out.write_all(&vec![b'x'; size])).expect("a Vec takes all");
+            Bytes::from(out.finish().expect("a Vec takes all"))
+        };
+        let small = coded("application/x-www-form-urlencoded", "gzip", zipped(3)).expect("reads");
+        assert_eq!(small.get("Body"), Some("xxx"));
+        let bomb = coded("application/x-www-form-urlencoded", "gzip", zipped(MAX_BODY)).expect_err("too large");
+        assert_eq!(bomb.status, 413);
+        assert_eq!(coded("text/plain", "br", Bytes::new()).expect_err("unknown").status, 415);
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(
+            kind in prop::sample::select(vec!["application/json", "multipart/form-data; boundary=X", "x"]),
+            coding in prop::sample::select(vec!["", "gzip", "deflate"]),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            if let Err(refusal) = coded(kind, coding, body.into()) {
+                prop_assert_eq!(refusal.status, 400);
+            }
+        }
     }
 
     #[test]

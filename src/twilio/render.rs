@@ -1,4 +1,4 @@
-//! How Twilio spells its answers: JSON with Python's separators, XML, CSV, and errors in all three.
+//! How Twilio spells its answers: JSON with Python's separators, XML, CSV.
 //!
 //! Sources: captures of the real API for JSON's `", "` and `": "`, for the XML declaration in single quotes and for
 //! self-closing nulls; Twilio docs ("Twilio's response") for the suffixes and CSV's header row.
@@ -33,39 +33,6 @@ impl Format {
             Self::Json => "application/json",
             Self::Xml => "application/xml",
             Self::Csv => "text/csv",
-        }
-    }
-}
-
-/// An error as Twilio writes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Problem<'a> {
-    /// The HTTP status, repeated in the body.
-    pub status: u16,
-    /// Twilio's error code; names the page in `more_info`.
-    pub code: u32,
-    /// What the caller reads.
-    pub message: &'a str,
-    /// A second sentence; only 401s have one.
-    pub detail: Option<&'a str>,
-}
-
-impl Problem<'_> {
-    /// The body, in the order of keys that captures show (alphabetical).
-    pub fn render(&self, format: Format) -> Vec<u8> {
-        let mut fields = serde_json::Map::new();
-        fields.insert("code".into(), self.code.into());
-        if let Some(detail) = self.detail {
-            fields.insert("detail".into(), detail.into());
-        }
-        fields.insert("message".into(), self.message.into());
-        fields.insert("more_info".into(), format!("https://www.twilio.com/docs/errors/{}", self.code).into());
-        fields.insert("status".into(), self.status.into());
-        let body = Value::Object(fields);
-        match format {
-            Format::Json => json(&body),
-            Format::Xml => xml_instance("RestException", &body),
-            Format::Csv => csv(&columns(&body), &[body]),
         }
     }
 }
@@ -259,17 +226,6 @@ mod tests {
     fn csv_quotes_what_needs_it() {
         let rows = [json!({"sid": "SM1", "body": "a, \"b\"", "error_code": null})];
         assert_eq!(text(csv(&columns(&rows[0]), &rows)), "Sid,Body,ErrorCode\nSM1,\"a, \"\"b\"\"\",\n");
-    }
-
-    #[test]
-    fn an_error_names_its_page() {
-        let problem = Problem { status: 401, code: 20003, message: "Authenticate", detail: Some("Wrong.") };
-        assert_eq!(
-            text(problem.render(Format::Json)),
-            r#"{"code": 20003, "detail": "Wrong.", "message": "Authenticate", "more_info": "https://www.twilio.com/docs/errors/20003", "status": 401}"#
-        );
-        let xml = text(problem.render(Format::Xml));
-        assert!(xml.contains("<RestException><Code>20003</Code><Detail>Wrong.</Detail><Message>Auth"), "{xml}");
     }
 
     #[test]

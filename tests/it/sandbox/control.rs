@@ -1,4 +1,4 @@
-//! The switches: the request log, faults, console keys, and the judge of Access Tokens; HTTP/2 and TLS.
+//! The switches: the request log, faults, console keys, and the judge of Access Tokens.
 
 use crate::support::raw::ask;
 use crate::support::upstream::{As, Upstream};
@@ -154,13 +154,33 @@ fn deleting_a_key_ends_its_access_tokens() {
 }
 
 #[test]
-fn given_credentials_are_used_and_latency_is_only_for_the_api() {
+fn given_credentials_are_used() {
     let sid = "AC0123456789abcdef0123456789abcdef".parse().ok();
-    let latency = Duration::from_millis(30);
-    let options =
-        Options { account_sid: sid, auth_token: Some("t0ken".to_owned().into()), latency, ..Options::default() };
+    let options = Options { account_sid: sid, auth_token: Some("t0ken".to_owned().into()), ..Options::default() };
     let upstream = Upstream::start_with(options);
-    assert_eq!(upstream.owner().1, "t0ken");
+    assert_eq!(upstream.owner(), As("AC0123456789abcdef0123456789abcdef".to_owned(), "t0ken".to_owned()));
     assert_eq!(upstream.get(&upstream.owner(), &upstream.path(".json")).status, 200);
-    assert!(upstream.sandbox.url().starts_with("http://127.0.0.1:"));
+    assert_eq!(upstream.sandbox.url(), format!("http://{}", upstream.sandbox.address()));
+}
+
+#[test]
+fn latency_holds_the_api_back_and_not_the_switches() {
+    let latency = Duration::from_hours(1);
+    let upstream = Upstream::start_with(Options { latency, ..Options::default() });
+    let (to, path) = (upstream.sandbox.address(), upstream.path("/Messages.json"));
+    let waiting = std::thread::spawn(move || ask(to, "GET", &path, &[], b"").is_none());
+    while upstream.send(None, "GET", "/_sandbox/requests", "").text() == "[]" {
+        std::thread::yield_now();
+    }
+    assert!(!waiting.is_finished());
+    drop(upstream);
+    assert!(waiting.join().expect("the request ends"));
+}
+
+#[test]
+fn a_preflight_needs_no_credential() {
+    let upstream = Upstream::start();
+    let answer = upstream.send(None, "OPTIONS", &upstream.path("/Messages.json"), "");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST, DELETE, OPTIONS"));
 }

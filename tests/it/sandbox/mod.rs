@@ -7,3 +7,4 @@ mod keys;
 mod messages;
 mod products;
 mod restricted;
+mod transport;

@@ -17,7 +17,7 @@ pub struct Upstream {
 }
 
 /// A username and a password.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct As(pub String, pub String);
 
 impl As {
