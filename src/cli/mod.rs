@@ -14,6 +14,7 @@ mod key;
 mod process;
 mod sandbox;
 mod serve;
+mod signals;
 mod team;
 mod token;
 mod value;
@@ -104,6 +105,13 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, context),
         Command::Ca(command) => ca::run(&command, context),
     }
+}
+
+/// 32 hex digits from the system's random source: the shape of Twilio's auth tokens (Twilio docs).
+fn random_hex() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("aws-lc aborts rather than return without random bytes");
+    hex::encode(bytes)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! `sidekey sandbox`: a Twilio-compatible upstream in memory.
 
-use super::{Context, Failure, value};
+use super::{Context, Failure, random_hex, signals, value};
+use crate::clock::Clock;
 use crate::ids::AccountSid;
-use crate::sandbox::{self, Options, Sandbox};
+use crate::sandbox::{Options, Sandbox};
 use crate::secret::Secret;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,19 +26,26 @@ pub(super) struct Arguments {
     latency: Duration,
 }
 
+/// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let Arguments { listen, account_sid, auth_token, latency } = arguments;
-    let auth_token = auth_token.map(Secret::from);
-    let options = Options { listen, account_sid, auth_token, latency, ..Options::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut printed = Ok(());
-    let stopped = runtime.block_on(sandbox::run(options, |sandbox| printed = announce(sandbox, context)));
-    printed?;
-    stopped.map_err(|error| Failure::failed(format!("the sandbox can't listen on {listen}: {error}")))
-}
-
-fn announce(sandbox: &Sandbox, context: &Context) -> Result<(), Failure> {
-    let (url, account_sid, auth_token) = sandbox.credentials();
-    let data = serde_json::json!({"url": url, "account_sid": account_sid, "auth_token": auth_token});
-    context.print(&data, || format!("url          {url}\naccount_sid  {account_sid}\nauth_token   {auth_token}\n"))
+    runtime.block_on(async {
+        let mut stop = signals::Stop::listen()?;
+        let auth_token = arguments.auth_token.unwrap_or_else(random_hex);
+        let options = Options {
+            listen: arguments.listen,
+            account_sid: arguments.account_sid,
+            auth_token: Some(Secret::from(auth_token.clone())),
+            latency: arguments.latency,
+            tls: None,
+            clock: Clock::system(),
+        };
+        let cannot = |error| Failure::failed(format!("can't listen on {}: {error}", arguments.listen));
+        let sandbox = Sandbox::start(options).map_err(cannot)?;
+        let (url, account) = (sandbox.url(), sandbox.account_sid());
+        let data = json!({ "url": url, "account_sid": account.as_str(), "auth_token": auth_token });
+        context.print(&data, || format!("url          {url}\naccount_sid  {account}\nauth_token   {auth_token}\n"))?;
+        stop.asked().await;
+        Ok(())
+    })
 }

@@ -1,57 +1,87 @@
-//! `sidekey serve`: the broker, until SIGTERM or SIGINT.
+//! `sidekey serve`: the broker.
 
-use super::{Context, Failure};
+use super::{Context, Failure, signals};
 use crate::clock::Clock;
-use crate::config::Watch;
-use crate::server::Server;
+use crate::config::{Config, Faults, Watch};
+use crate::server::{Addresses, Server};
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use tokio::sync::watch;
 
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let config = context.load()?;
+    let (changed, changes) = watch::channel(None);
+    // Before the listeners: from the first connection on, SIGHUP means reload.
+    let watch = Watch::start(context.path(), &config, move |outcome| heard(&changed, outcome))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let server = Server::start(config.clone(), &Clock::system()).map_err(|e| Failure::failed(e.to_string()))?;
-    announce(&server);
-    let server = Arc::new(Mutex::new(server));
-    let reloaded = Arc::clone(&server);
-    let watch = Watch::start(context.path(), &config, move |changed| match changed {
-        Ok(config) => match reloaded.lock().unwrap_or_else(PoisonError::into_inner).reload(config) {
-            Ok(()) => tracing::info!("the config was reloaded"),
-            Err(error) => tracing::error!(%error, "the config was not reloaded; the old one stays"),
-        },
-        Err(faults) => tracing::error!("the config was not reloaded; the old one stays\n{faults}"),
-    })?;
-    runtime.block_on(stop_signal())?;
+    let server = Server::start(config, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
+    announce(server.addresses());
+    let outcome = runtime.block_on(serve(server, changes));
     drop(watch);
-    tracing::info!("stopping: requests under way may finish");
-    if let Some(server) = Arc::into_inner(server) {
-        server.into_inner().unwrap_or_else(PoisonError::into_inner).stop();
+    // The drain that a second signal cut short is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(mut server: Server, mut changes: watch::Receiver<Option<Arc<Config>>>) -> Result<(), Failure> {
+    let mut signals = signals::Stop::listen()?;
+    loop {
+        tokio::select! {
+            () = signals.asked() => break,
+            changed = changes.changed() => {
+                let config = changes.borrow_and_update().clone();
+                match (changed, config) {
+                    (Ok(()), Some(config)) => adopt(&mut server, &config),
+                    (Ok(()), None) => {}
+                    (Err(_), _) => return Err(Failure::failed("the watch over the config ended early")),
+                }
+            }
+        }
     }
-    Ok(())
+    tracing::info!("stopping: requests under way may finish");
+    let drained = tokio::task::spawn_blocking(move || server.stop());
+    tokio::select! {
+        _ = drained => Ok(()),
+        () = signals.asked() => Err(Failure::failed("stopped before all requests had ended")),
+    }
+}
+
+/// What the watch heard: a new config to adopt, or faults to report.
+fn heard(changed: &watch::Sender<Option<Arc<Config>>>, outcome: Result<Config, Faults>) {
+    match outcome {
+        Ok(config) => {
+            changed.send_replace(Some(Arc::new(config)));
+        }
+        Err(faults) => {
+            for fault in &faults {
+                tracing::error!("{fault}");
+            }
+            tracing::error!("the config can't be used; the running one stays");
+        }
+    }
+}
+
+fn adopt(server: &mut Server, config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    match server.reload(config.clone()) {
+        Ok(()) => tracing::info!("the config was reloaded"),
+        Err(error) => tracing::error!(%error, "the config can't be used; the running one stays"),
+    }
 }
 
 /// Says where it listens, one line each, for people and for whoever started it on port 0.
-fn announce(server: &Server) {
-    let addresses = server.addresses();
-    let mut stderr = std::io::stderr().lock();
+fn announce(addresses: &Addresses) {
     let lines = [
         addresses.proxy.map(|at| format!("listening proxy={at}")),
         addresses.unix.as_ref().map(|at| format!("listening unix={}", at.display())),
     ];
+    let mut stderr = std::io::stderr().lock();
     for line in lines.into_iter().flatten() {
         // Nobody reads stderr: nobody is to be told.
         let _ = writeln!(stderr, "{line}");
     }
-}
-
-/// Resolves with SIGTERM or SIGINT.
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

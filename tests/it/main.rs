@@ -2,7 +2,9 @@
 
 mod cli;
 mod config;
+mod demo;
 mod layering;
 mod sandbox;
+mod serve;
 mod store;
 mod support;

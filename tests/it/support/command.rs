@@ -1,7 +1,11 @@
 //! Runs the real binary in a folder of its own.
 
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -39,4 +43,72 @@ pub fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -
 /// Runs the binary to its end, without variables.
 pub fn run(folder: &Path, arguments: &[&str]) -> Ended {
     run_with(folder, arguments, &[])
+}
+
+/// Long enough for any machine; a test that passes never waits for it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A command that runs until it is told to end; killed with this value.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    told: String,
+}
+
+impl Running {
+    /// Starts the binary and listens to both of its outputs.
+    pub fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = sidekey(folder, arguments, variables);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let (sender, lines) = channel();
+        listen(child.stdout.take().expect("a pipe"), sender.clone());
+        listen(child.stderr.take().expect("a pipe"), sender);
+        Self { child, lines, told: String::new() }
+    }
+
+    /// The rest of the next line, of either output, that holds `mark`: what stands behind it.
+    #[track_caller]
+    pub fn told(&mut self, mark: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let Ok(line) = line else { panic!("no line with {mark:?}: {}", self.told) };
+            self.told.push_str(&line);
+            self.told.push('\n');
+            if let Some((_, rest)) = line.split_once(mark) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Asks it to end, and gives its exit code and everything that it said on either output.
+    pub fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+        self.signal(signal);
+        let code = self.child.wait().expect("it ends").code();
+        self.told.extend(self.lines.iter().flat_map(|line| [line, "\n".to_owned()]));
+        (code, std::mem::take(&mut self.told))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails if it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
 }

@@ -1,0 +1,86 @@
+//! `sidekey serve` as a process: its start, its reload and its end.
+
+use crate::support::command::{Running, run};
+use crate::support::raw::ask;
+use base64::Engine as _;
+use rustix::process::Signal;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// A token and its digest.
+fn made(folder: &Path) -> (String, String) {
+    let made = run(folder, &["token", "generate", "--output", "json"]).json();
+    let word = |name: &str| made[0][name].as_str().expect("a text").to_owned();
+    (word("token"), word("sha256"))
+}
+
+fn config(digest: &str) -> String {
+    format!(
+        r#"
+[listen]
+proxy = "127.0.0.1:0"
+[upstream]
+account_sid = "AC00000000000000000000000000000001"
+url = "http://127.0.0.1:1"
+[[team]]
+name = "billing"
+token_sha256 = ["{digest}"]
+key = {{ sid = "SK00000000000000000000000000000001", secret = "env:BILLING" }}
+"#
+    )
+}
+
+const SECRET: [(&str, &str); 1] = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345")];
+
+/// The status of a message sent with this token: 401 without a valid proof, 502 with one, as nobody is upstream.
+fn status(broker: SocketAddr, token: &str) -> u16 {
+    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("AC:{token}")));
+    let path = "/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json";
+    ask(broker, "GET", path, &[("authorization", &basic)], b"").expect("an answer").status
+}
+
+#[test]
+fn a_changed_file_is_adopted_and_a_bad_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sidekey.toml");
+    let ((first, first_digest), (second, second_digest)) = (made(folder.path()), made(folder.path()));
+    std::fs::write(&file, config(&first_digest)).expect("a file");
+    let mut broker = Running::start(folder.path(), &["serve"], &SECRET);
+    let at: SocketAddr = broker.told("listening proxy=").parse().expect("an address");
+    assert_eq!((status(at, &first), status(at, &second)), (502, 401));
+
+    let swap = |text: &str| {
+        std::fs::write(folder.path().join("next"), text).expect("a file");
+        std::fs::rename(folder.path().join("next"), &file).expect("a swap");
+    };
+    swap(&config(&second_digest));
+    broker.told("the config was reloaded");
+    assert_eq!((status(at, &first), status(at, &second)), (401, 502));
+
+    swap(&config("short"));
+    broker.told("sidekey.toml:9: team.token_sha256: is not 64 hex digits");
+    broker.told("the running one stays");
+    assert_eq!((status(at, &first), status(at, &second)), (401, 502));
+
+    swap(&config(&first_digest));
+    broker.told("the config was reloaded");
+    broker.signal(Signal::HUP);
+    broker.told("the config was reloaded");
+    assert_eq!((status(at, &first), status(at, &second)), (502, 401));
+
+    let (code, said) = broker.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains(&first) && !said.contains(SECRET[0].1), "{said}");
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let text = config(&made(folder.path()).1).replace("127.0.0.1:0", &address);
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let ended = crate::support::command::run_with(folder.path(), &["serve"], &SECRET);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("sidekey: listen.proxy {address}: ")), "{ended:?}");
+}
