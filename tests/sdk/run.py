@@ -79,10 +79,12 @@ def search(world: World, count: Count, echoes: list[tuple[str, bytes]]) -> None:
     told = [("broker's stdout", bytes(world.broker.stdout)), ("broker's stderr", bytes(world.broker.stderr)), *audit]
     answers = [*echoes, *(("an answer", text) for text in world.before.answers)]
     sent = [("a request upstream", text) for text in world.behind.requests]
+    echoed = [("an answer from upstream", text) for text in world.behind.answers]
     for name, secret in (("key's secret", world.key_secret), ("account's auth token", world.auth_token)):
         hits = leaks.find(secret, [*told, *answers, ("sandbox's stderr", bytes(world.sandbox.stderr))])
         count.case(f"the {name} stays inside", not hits, "\n".join(hits))
         count.case(f"the search finds the {name} where it belongs", bool(leaks.find(secret, sent)))
+        count.case(f"the search finds the {name} in what the upstream echoed", bool(leaks.find(secret, echoed)))
     asked = [("a request to the broker", text) for text in world.before.requests]
     for kind, token in world.tokens.items():
         hits = leaks.find(token, [*told, *sent, *answers])

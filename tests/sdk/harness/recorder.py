@@ -31,6 +31,8 @@ class Recorder:
         while True:
             near, _ = self._listener.accept()
             far = socket.create_connection(self._target)
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             there, back = bytearray(), bytearray()
             self._requests.append(there)
             self._answers.append(back)
