@@ -11,14 +11,32 @@
 
 mod batch;
 mod chain;
+mod control;
+mod core;
 mod facts;
+mod health;
+mod lane;
 mod line;
+mod mend;
+mod place;
+mod private;
 mod recorder;
+mod resume;
+mod rotate;
+mod scribe;
+mod shared;
 mod slot;
 mod trail;
+pub mod verify;
 mod waiters;
+mod warden;
 
 pub use facts::{Denial, Facts, Outcome, Peer};
+pub use health::{Counts, Trouble};
 pub use recorder::{Guard, Recorder};
+pub use rotate::rotated;
 pub use trail::Trail;
 pub use waiters::{AuditUnavailable, Kept};
+
+#[cfg(test)]
+mod tests;

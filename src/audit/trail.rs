@@ -1,42 +1,90 @@
-//! The trail of one process: its file, its writers, its health.
+//! The trail of one process: opened once, closed once.
 
-use super::batch::Batch;
 use super::chain::{Head, ROOT};
+use super::control::{Control, TrailId, Why};
+use super::core::PATIENCE;
+use super::health::{Counts, Health, State, Trouble};
+use super::lane::Lane;
+use super::mend::{begin, lock_all, write_checkpoint};
+use super::place::Place;
+use super::private::Private;
 use super::recorder::Recorder;
+use super::resume::{Resumed, resume, resume_after};
+use super::rotate;
+use super::scribe::Scribe;
+use super::shared::Shared;
 use super::slot::Slot;
+use super::waiters::AuditUnavailable;
+use super::warden::{self, Job};
 use crate::clock::Clock;
-use crate::config::{Audit, AuditMode};
-use std::fs::{File, OpenOptions};
+use crate::config::{Audit, Durability};
+use rustix::fs::FlockOperation;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 /// The trail of this process; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trail(Arc<Shared>);
 
-/// What all cores share. No lock here is taken by two cores on the hot path.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) clock: Clock,
-    pub(super) mode: AuditMode,
-    healthy: AtomicBool,
-    slots: Box<[Mutex<Slot>]>,
-}
+/// How long a start waits for another process to let go of the file: one that is being replaced ends within it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Trail {
-    /// Opens the trail for `cores` recorders. An error says why the file can't be written.
+    /// Opens the trail for `cores` recorders, going on where the last run stopped. An error says why the file can't be
+    /// written, or that another process writes it.
     pub fn open(config: &Audit, cores: usize, clock: Clock) -> io::Result<Self> {
+        let place = Place::new(config.file.as_deref())?;
+        let first = place.open()?;
+        let (past, why, cut) = match &place {
+            Place::Stream(_) => (None, Why::New, 0),
+            Place::File { path, .. } => find_past(path, &first, &clock)?,
+        };
+        let inline = place.is_local(&first) && config.durability != Durability::Fsync;
+        drop(first);
+        let trail = past.as_ref().map_or_else(new_trail_id, |past| Ok(past.trail))?;
+        let mut control = Control::new(trail, config.signing_key.as_ref())?;
+        let mut heads = past.map(|past| past.heads).unwrap_or_default();
+        let stream = matches!(place, Place::Stream(_)).then(Arc::<AtomicU64>::default);
         let slots = (0..=cores)
             .map(|n| {
-                let file = open_file(config.file.as_deref())?;
                 let writer = u64::try_from(n).map_err(io::Error::other)?;
-                Ok(Mutex::new(Slot::new(Head::new(writer, ROOT), file)))
+                let head = heads.remove(&writer).unwrap_or_else(|| Head::new(writer, ROOT));
+                Ok(Mutex::new(Slot::new(head, place.open()?, stream.clone())?))
             })
             .collect::<io::Result<Box<[_]>>>()?;
-        Ok(Self(Arc::new(Shared { clock, mode: config.mode, healthy: AtomicBool::new(true), slots })))
+        control.retired = heads.into_values().collect();
+        let (jobs, asked) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            mode: config.mode,
+            durability: config.durability,
+            inline,
+            place,
+            health: Health::default(),
+            lanes: slots.iter().map(|_| Lane::default()).collect(),
+            marks: slots.iter().map(|_| AtomicU64::new(0)).collect(),
+            slots,
+            began: clock.instant(),
+            clock,
+            scribe: Scribe::default(),
+            control: Mutex::new(control),
+            private: Private::new(config)?,
+            jobs,
+            turn: Mutex::default(),
+            max_size: config.max_size,
+            rotation_due: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
+        begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, cut)?;
+        warden::start(&shared, asked, config.retention, config.max_age)?;
+        if !inline {
+            Scribe::start(&shared)?;
+        }
+        Ok(Self(shared))
     }
 
     /// The recorder of core number `core`, from 0; one per core, taken inside the core's local runtime.
@@ -50,36 +98,109 @@ impl Trail {
 
     /// Whether records can be kept now.
     pub fn healthy(&self) -> bool {
-        self.0.healthy.load(Ordering::Relaxed)
+        self.trouble().is_none()
     }
 
-    /// Records an admin action or a step in a key's life.
-    pub fn admin_record(&self, actor: &str, action: &str, subject: &str, result: &str) -> io::Result<()> {
-        use super::line;
-        let mut batch = Batch::default();
-        line::Stamp::default().begin(batch.buffer(), self.0.clock.unix_micros());
-        for (name, value) in
-            [("phase", "admin"), ("actor", actor), ("action", action), ("subject", subject), ("result", result)]
-        {
-            line::text(batch.buffer(), name, Some(value.as_bytes()), line::MAX_TEXT);
+    /// Why records can't be kept now, for `/readyz`.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self.0.health.state() {
+            State::Down(trouble) => Some(trouble),
+            State::Up | State::Mending => (self.0.longest_write() > PATIENCE).then_some(Trouble::Stuck),
         }
-        batch.seal(super::batch::Kind::Fact, super::waiters::NOBODY);
-        self.0.write(0, &batch)
+    }
+
+    /// What was written and what was not, since the process began.
+    pub fn counts(&self) -> Counts {
+        self.0.health.counts()
+    }
+
+    /// Records an admin action or a step in a key's life; returns when it is written. Blocks for microseconds, and for
+    /// two seconds at most when the disk hangs.
+    pub fn admin_record(&self, actor: &str, action: &str, subject: &str, result: &str) -> Result<(), AuditUnavailable> {
+        let fields = [("actor", actor), ("action", action), ("subject", subject), ("result", result)];
+        let batch = self.0.control().admin(self.0.clock.unix_micros(), &fields);
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.0.ask(Job::Record(batch, reply));
+        match answer.recv_timeout(PATIENCE) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(AuditUnavailable),
+        }
+    }
+
+    /// Writes the closing record, after every recorder is gone. A trail that is dropped closes too, but a process that
+    /// exits at once may be faster.
+    pub fn close(&self) {
+        self.0.close();
     }
 }
 
 impl Shared {
-    /// Writes a batch as the next lines of a writer.
-    pub(super) fn write(&self, slot: usize, batch: &Batch) -> io::Result<()> {
-        let done = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner).write(batch);
-        self.healthy.store(done.is_ok(), Ordering::Relaxed);
-        done
+    fn close(&self) {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let deadline = self.clock.instant() + PATIENCE;
+        while self.lanes.iter().any(|lane| !lane.is_idle()) && self.clock.instant() < deadline {
+            self.scribe.wake();
+            thread::sleep(Duration::from_millis(1));
+        }
+        let written = self.health.state() == State::Up
+            && lock_all(self).is_some_and(|mut slots| write_checkpoint(self, &mut slots, "close"));
+        let synced = self.durability != Durability::Fsync || self.sync().is_ok();
+        if !written || !synced {
+            tracing::warn!("the audit trail could not be closed with its last record");
+        }
     }
 }
 
-fn open_file(path: Option<&Path>) -> io::Result<File> {
-    match path {
-        Some(path) => OpenOptions::new().append(true).create(true).mode(0o600).open(path),
-        None => OpenOptions::new().append(true).open("/dev/stdout"),
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
+}
+
+/// Locks the file and finds the chains to go on with: in it, or in the file that was rotated before it.
+fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resumed>, Why, u64)> {
+    lock(file, clock)?;
+    if file.metadata()?.len() > 0 {
+        // Opened for appending: reading needs another descriptor.
+        let length = file.metadata()?.len();
+        if let Some(past) = resume(&File::open(path)?)? {
+            let cut = length - past.whole;
+            if cut > 0 {
+                file.set_len(past.whole)?;
+                tracing::warn!(bytes = cut, "mended a torn last line of the audit file");
+            }
+            return Ok((Some(past), Why::Restart, cut));
+        }
+        let aside = rotate::with_suffix(&rotate::rotated_name(path, clock.unix_micros()), ".foreign");
+        tracing::warn!(aside = %aside.display(), "the audit file holds no trail: it is set aside");
+        fs::rename(path, aside)?;
+    }
+    match rotate::rotated(path)?.pop() {
+        Some(last) => Ok((resume_after(rotate::open(&last)?)?, Why::Rotated, 0)),
+        None => Ok((None, Why::New, 0)),
+    }
+}
+
+fn lock(file: &File, clock: &Clock) -> io::Result<()> {
+    let deadline = clock.instant() + LOCK_PATIENCE;
+    while let Err(fault) = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        if fault != rustix::io::Errno::WOULDBLOCK {
+            return Err(fault.into());
+        }
+        if clock.instant() > deadline {
+            return Err(io::Error::other("another process writes this audit file: give each broker its own"));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn new_trail_id() -> io::Result<TrailId> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+    let mut id = [0; 32];
+    hex::encode_to_slice(random, &mut id).map_err(io::Error::other)?;
+    Ok(id)
 }

@@ -1,6 +1,6 @@
 //! Who waits for a record to be kept: a slab per core, so that a request costs no allocation.
 
-use super::recorder::Core;
+use super::core::Core;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +21,10 @@ impl std::error::Error for AuditUnavailable {}
 
 /// A place in a batch that stands for nobody.
 pub(super) const NOBODY: usize = usize::MAX;
+/// Not a place: nothing to wait for.
+const KEPT: usize = usize::MAX - 1;
+/// Not a place: refused at once.
+const REFUSED: usize = usize::MAX - 2;
 
 #[derive(Debug)]
 enum Place {
@@ -51,9 +55,6 @@ impl Waiters {
 
     /// Tells the one who waits how it went.
     pub(super) fn settle(&mut self, place: usize, result: Result<(), AuditUnavailable>) {
-        if place == NOBODY {
-            return;
-        }
         match std::mem::replace(&mut self.places[place], Place::Done(result)) {
             Place::Waiting(Some(waker)) => waker.wake(),
             Place::Left => {
@@ -100,19 +101,29 @@ impl Kept {
     pub(super) fn waiting(core: Rc<Core>, place: usize) -> Self {
         Self { core, place }
     }
+
+    pub(super) fn settled(core: Rc<Core>, result: Result<(), AuditUnavailable>) -> Self {
+        Self { core, place: if result.is_ok() { KEPT } else { REFUSED } }
+    }
 }
 
 impl Future for Kept {
     type Output = Result<(), AuditUnavailable>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.core.waiters.borrow_mut().poll(self.place, context.waker())
+        match self.place {
+            KEPT => Poll::Ready(Ok(())),
+            REFUSED => Poll::Ready(Err(AuditUnavailable)),
+            place => self.core.waiters.borrow_mut().poll(place, context.waker()),
+        }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.core.waiters.borrow_mut().leave(self.place);
+        if self.place < REFUSED {
+            self.core.waiters.borrow_mut().leave(self.place);
+        }
     }
 }
 

@@ -1,35 +1,21 @@
+use super::super::tests::config;
 use super::super::{Denial, Facts, Guard, Outcome, Peer, Recorder, Trail};
 use crate::clock::Clock;
-use crate::config::{Audit, AuditMode, Durability};
 use crate::ids::{RequestId, TeamId};
 use serde_json::Value;
 use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
-
-fn audit(file: &Path) -> Audit {
-    Audit {
-        file: Some(file.to_owned()),
-        mode: AuditMode::Required,
-        durability: Durability::Write,
-        signing_key: None,
-        hash_key: None,
-        max_size: 1 << 30,
-        max_age: Duration::from_hours(24),
-        retention: None,
-    }
-}
 
 /// Runs one core with a trail in a throwaway folder and gives the records it left.
 fn run<F: Future>(core: impl FnOnce(Recorder, std::path::PathBuf) -> F) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a throwaway folder");
     let file = folder.path().join("audit.jsonl");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let trail = Trail::open(&audit(&file), 1, Clock::system()).expect("a new trail");
+    let trail = Trail::open(&config(&file), 1, Clock::system()).expect("a new trail");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         core(trail.recorder(0), file.clone()).await;
     });
-    drop(trail);
+    trail.close();
     records(&file)
 }
 

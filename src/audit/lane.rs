@@ -1,0 +1,75 @@
+//! The way between a core and the scribe: one batch at a time, so that what becomes ready meanwhile shares the next.
+
+use super::batch::Batch;
+use super::shared::Appended;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// One core's way to the scribe and back; also how other threads wake its flusher.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    mail: Mutex<Mail>,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    out: Option<Batch>,
+    back: Option<(Batch, Appended)>,
+    /// Between `out` and `back`.
+    with_scribe: bool,
+    flusher: Option<Waker>,
+}
+
+impl Lane {
+    pub(super) fn register(&self, flusher: &Waker) {
+        self.mail().flusher = Some(flusher.clone());
+    }
+
+    /// Runs the core's flusher soon.
+    pub(super) fn wake(&self) {
+        let flusher = self.mail().flusher.clone();
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
+    }
+
+    /// The core's side: gives a batch to be written. Only when none is out.
+    pub(super) fn hand_over(&self, batch: Batch) {
+        self.mail().out = Some(batch);
+    }
+
+    /// The core's side: the batch that was handed over, once it is done.
+    pub(super) fn take_back(&self) -> Option<(Batch, Appended)> {
+        self.mail().back.take()
+    }
+
+    /// The scribe's side.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let mut mail = self.mail();
+        let batch = mail.out.take();
+        mail.with_scribe = batch.is_some();
+        batch
+    }
+
+    /// The scribe's side.
+    pub(super) fn give_back(&self, batch: Batch, appended: Appended) {
+        let mut mail = self.mail();
+        mail.back = Some((batch, appended));
+        mail.with_scribe = false;
+        let flusher = mail.flusher.clone();
+        drop(mail);
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
+    }
+
+    /// Whether nothing is on its way to the file.
+    pub(super) fn is_idle(&self) -> bool {
+        let mail = self.mail();
+        mail.out.is_none() && !mail.with_scribe
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,142 @@
+//! What the warden does to the file while nobody writes: mending, opening it anew, and the records that say so.
+
+use super::chain::Head;
+use super::control::Why;
+use super::core::PATIENCE;
+use super::health::State;
+use super::place::Place;
+use super::rotate;
+use super::shared::{Appended, Shared};
+use super::slot::Slot;
+use crate::config::Durability;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{MutexGuard, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+/// Every slot's lock: nobody writes.
+pub(super) type Slots<'a> = Vec<MutexGuard<'a, Slot>>;
+
+/// Takes every slot's lock, in order; `None` if a writer does not let go.
+pub(super) fn lock_all(shared: &Shared) -> Option<Slots<'_>> {
+    let deadline = shared.clock.instant() + PATIENCE / 4;
+    let mut slots = Vec::with_capacity(shared.slots.len());
+    for slot in &shared.slots {
+        loop {
+            match slot.try_lock() {
+                Ok(slot) => break slots.push(slot),
+                Err(TryLockError::Poisoned(slot)) => break slots.push(slot.into_inner()),
+                Err(TryLockError::WouldBlock) if shared.clock.instant() > deadline => return None,
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_micros(50)),
+            }
+        }
+    }
+    Some(slots)
+}
+
+/// Makes the trail writable: mends, opens the file anew if it was moved, and says in it what was not kept meanwhile.
+pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
+    let mut slots = lock_all(shared).ok_or(io::ErrorKind::TimedOut)?;
+    let blanked = mend(shared, &mut slots)?;
+    if !shared.place.holds(slots[0].identity)? || slots.iter().any(|slot| slot.identity != slots[0].identity) {
+        let why = if slots[0].is_removed() { Why::Removed } else { Why::Renamed };
+        if why == Why::Renamed {
+            write_to_old(shared, &mut slots);
+        }
+        reopen(shared, &mut slots, why)?;
+    }
+    let State::Down(trouble) = before else { return Ok(()) };
+    let counts = shared.health.counts();
+    let counts = [("refused", counts.refused), ("unrecorded", counts.unrecorded), ("lost", counts.lost)];
+    let now = shared.clock.unix_micros();
+    let batch = shared.control().resumption(now, trouble.name(), &counts, &blanked);
+    slots[0].write(&batch)?;
+    if shared.durability == Durability::Fsync {
+        slots[0].file.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Takes off pieces of writes that failed half-way. Where another writer's line follows, the piece is blanked instead.
+fn mend(shared: &Shared, slots: &mut Slots<'_>) -> io::Result<Vec<(u64, u64)>> {
+    let mut torn: Vec<_> = slots.iter().filter_map(|slot| slot.torn).collect();
+    torn.sort_unstable();
+    let mut blanked = Vec::new();
+    for (from, to) in torn.into_iter().rev() {
+        if slots[0].file.metadata()?.len() == to {
+            slots[0].file.set_len(from)?;
+        } else if let Place::File { path, .. } = &shared.place {
+            let file = fs::OpenOptions::new().write(true).open(path)?;
+            let mut blank = vec![b' '; usize::try_from(to - from).unwrap_or_default()];
+            if let Some(last) = blank.last_mut() {
+                *last = b'\n';
+            }
+            file.write_all_at(&blank, from)?;
+            blanked.push((from, to - from));
+        }
+    }
+    for slot in slots.iter_mut() {
+        slot.torn = None;
+    }
+    Ok(blanked)
+}
+
+/// Opens the named file for every writer and begins it.
+pub(super) fn reopen(shared: &Shared, slots: &mut Slots<'_>, why: Why) -> io::Result<()> {
+    if let Place::File { path, .. } = &shared.place {
+        set_aside(path, shared.clock.unix_micros())?;
+    }
+    let files = slots.iter().map(|_| shared.place.open()).collect::<io::Result<Vec<_>>>()?;
+    for (slot, file) in slots.iter_mut().zip(files) {
+        slot.reopen(file)?;
+    }
+    for head in &mut shared.control().retired {
+        head.end = 0;
+    }
+    begin(shared, slots, why, 0)
+}
+
+/// Whatever is under the trail's name and not the trail gives way.
+fn set_aside(path: &Path, now: u64) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() > 0 => {
+            let aside = rotate::with_suffix(&rotate::rotated_name(path, now), ".foreign");
+            tracing::warn!(aside = %aside.display(), "another file was put where the audit trail is written");
+            fs::rename(path, aside)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Locks the file against other processes and writes the record that begins it.
+pub(super) fn begin(shared: &Shared, slots: &mut Slots<'_>, why: Why, cut: u64) -> io::Result<()> {
+    if let Place::File { .. } = &shared.place {
+        rustix::fs::flock(&*slots[0].file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    }
+    let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
+    let batch = shared.control().opening(shared.clock.unix_micros(), why, &heads, cut);
+    slots[0].write(&batch)?;
+    let root = slots[0].head.digest;
+    // A chain without a line is rooted in the newest opening.
+    slots.iter_mut().filter(|slot| slot.head.seq == 0).for_each(|slot| slot.head.digest = root);
+    Ok(())
+}
+
+/// The closing record of a file that has another name now. Without it the file only lacks its tidy end.
+pub(super) fn write_to_old(shared: &Shared, slots: &mut Slots<'_>) {
+    let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
+    let batch = shared.control().checkpoint(shared.clock.unix_micros(), "close", &heads);
+    if let Err(fault) = slots[0].write(&batch) {
+        tracing::warn!(%fault, "the closing record of a renamed audit file could not be written");
+    }
+}
+
+/// Writes where every chain stands.
+pub(super) fn write_checkpoint(shared: &Shared, slots: &mut Slots<'_>, phase: &str) -> bool {
+    let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
+    let batch = shared.control().checkpoint(shared.clock.unix_micros(), phase, &heads);
+    shared.append_locked(0, &mut slots[0], &batch) == Appended::Kept
+}

@@ -1,0 +1,104 @@
+//! Where the trail is written: a named file, or a stream (stdout, a pipe).
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Which file this is, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// Where the trail is written.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A regular file under this name.
+    File {
+        /// As configured.
+        path: PathBuf,
+        /// The same for system calls, made once.
+        name: CString,
+    },
+    /// Something without positions, or that may block: written by the scribe alone.
+    Stream(Option<PathBuf>),
+}
+
+impl Place {
+    /// Looks at what the path names. `None` is stdout.
+    pub(super) fn new(path: Option<&Path>) -> io::Result<Self> {
+        let Some(path) = path else { return Ok(Self::Stream(None)) };
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        match rustix::fs::statat(CWD, &name, AtFlags::empty()) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
+                Ok(Self::Stream(Some(path.to_owned())))
+            }
+            _ => Ok(Self::File { path: path.to_owned(), name }),
+        }
+    }
+
+    /// Opens it for one writer; a file is made if it is not there, readable by its owner alone.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::APPEND | OFlags::CLOEXEC;
+        match self {
+            Self::File { name, .. } => {
+                Ok(rustix::fs::openat(CWD, name, flags | OFlags::CREATE | OFlags::WRONLY, mode)?.into())
+            }
+            Self::Stream(None) => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            // A FIFO opened for both does not block until someone reads.
+            Self::Stream(Some(path)) => Ok(rustix::fs::openat(CWD, path, flags | OFlags::RDWR, mode)?.into()),
+        }
+    }
+
+    /// Whether the name still leads to this file. True of a stream.
+    pub(super) fn holds(&self, identity: Identity) -> io::Result<bool> {
+        match self {
+            Self::Stream(_) => Ok(true),
+            Self::File { name, .. } => match rustix::fs::statat(CWD, name, AtFlags::empty()) {
+                Ok(found) => Ok(of(&found) == identity),
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+                Err(fault) => Err(fault.into()),
+            },
+        }
+    }
+
+    /// Whether a write here is a copy into memory and not a wait for someone else: true of files on local disks.
+    pub(super) fn is_local(&self, file: &File) -> bool {
+        // NFS, SMB, CIFS, FUSE, Ceph, 9P, Lustre, OCFS2, GFS2, AFS: statfs(2).
+        const REMOTE: [i64; 10] = [
+            0x6969,
+            0xFE53_4D42,
+            0xFF53_4D42,
+            0x6573_5546,
+            0x00C3_6400,
+            0x0102_1997,
+            0x0BD0_0BD0,
+            0x7461_636F,
+            0x0116_1970,
+            0x5346_414F,
+        ];
+        // The type's width differs between machines; every magic fits 32 bits.
+        let remote = |kind: i64| REMOTE.contains(&(kind & 0xFFFF_FFFF));
+        match self {
+            Self::Stream(_) => false,
+            #[allow(clippy::useless_conversion, reason = "f_type is not an i64 everywhere")]
+            Self::File { .. } => rustix::fs::fstatfs(file).is_ok_and(|found| !remote(found.f_type.into())),
+        }
+    }
+}
+
+/// Which file is open, and whether any name leads to it.
+pub(super) fn identify(file: &File) -> io::Result<(Identity, bool)> {
+    let found = rustix::fs::fstat(file)?;
+    Ok((of(&found), found.st_nlink > 0))
+}
+
+fn of(found: &Stat) -> Identity {
+    Identity { device: found.st_dev, inode: found.st_ino }
+}

@@ -1,0 +1,269 @@
+//! Keeps phone numbers and secrets out of recorded paths.
+//!
+//! A phone number becomes `tel:` and a keyed hash of its digits: who has the key can search for one number, and nobody
+//! can list them. A word that looks like a secret becomes `secret:` and a keyed hash. When in doubt it is hidden: an id
+//! of seven or more digits in a row is taken for a number.
+
+use super::rotate::beside;
+use crate::config::Audit;
+use crate::secret::Secret;
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Hex digits kept of a hash: 96 bits tell every phone number of the world apart.
+const HASH: usize = 24;
+
+/// Hides what is private, with a key.
+pub(super) struct Private(Key);
+
+impl Private {
+    /// With the configured key, or with one that is kept beside the file (made if it is not there). A stream without a
+    /// configured key gets one for this run only: its numbers can be told apart, not searched for.
+    pub(super) fn new(config: &Audit) -> io::Result<Self> {
+        let secret = match (&config.hash_key, &config.file) {
+            (Some(key), _) => key.clone(),
+            (None, Some(file)) if !fs::metadata(file).is_ok_and(|found| !found.is_file()) => key_beside(file)?,
+            (None, _) => random()?,
+        };
+        Ok(Self(Key::new(HMAC_SHA256, secret.expose())))
+    }
+
+    /// The word that stands for a phone number in the trail; digits count, punctuation does not.
+    pub(super) fn phone(&self, number: &[u8]) -> String {
+        let digits: Vec<u8> = number.iter().copied().filter(u8::is_ascii_digit).collect();
+        format!("tel:{}", self.hash(b"phone ", &digits))
+    }
+
+    fn hash(&self, domain: &[u8], bytes: &[u8]) -> String {
+        let mut hex = hex::encode(sign(&self.0, &[domain, bytes].concat()).as_ref());
+        hex.truncate(HASH);
+        hex
+    }
+
+    /// Gives the bytes with what is private hidden; `None` if nothing is.
+    pub(super) fn hide(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if bytes.split(|&b| b == b'/').all(is_harmless) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(bytes.len() + 2 * HASH);
+        for (n, segment) in bytes.split(|&b| b == b'/').enumerate() {
+            if n > 0 {
+                out.push(b'/');
+            }
+            if is_harmless(segment) {
+                out.extend_from_slice(segment);
+            } else {
+                self.hide_in(&mut out, segment);
+            }
+        }
+        Some(out)
+    }
+
+    fn hide_in(&self, out: &mut Vec<u8>, segment: &[u8]) {
+        // Twice: a path that is encoded twice is refused, and recorded all the same. And as it stands: an escape that is
+        // none may swallow digits.
+        let once: Vec<u8> = percent_encoding::percent_decode(segment).collect();
+        let twice: Vec<u8> = percent_encoding::percent_decode(&once).collect();
+        let before = out.len();
+        for reading in [&twice, &once, segment] {
+            if self.hide_words(out, reading) {
+                return;
+            }
+            out.truncate(before);
+        }
+        out.extend_from_slice(segment);
+    }
+
+    /// Appends a segment with its private words hidden. `false`: there were none.
+    fn hide_words(&self, out: &mut Vec<u8>, mut rest: &[u8]) -> bool {
+        let mut hidden = false;
+        while !rest.is_empty() {
+            let (taken, word) = if let Some(length) = secret_length(rest) {
+                (length, Some(format!("secret:{}", self.hash(b"secret ", &rest[..length]))))
+            } else if let Some(length) = sid_length(rest).or_else(|| date_length(rest)) {
+                (length, None)
+            } else if let Some(length) = phone_length(rest) {
+                (length, Some(self.phone(&rest[..length])))
+            } else {
+                // A run of letters or of digits that is neither, or one byte that is in none.
+                let is_same = if rest[0].is_ascii_digit() { u8::is_ascii_digit } else { u8::is_ascii_alphabetic };
+                (rest.iter().take_while(|b| is_same(b)).count().max(1), None)
+            };
+            out.extend_from_slice(word.as_ref().map_or(&rest[..taken], |word| word.as_bytes()));
+            hidden |= word.is_some();
+            rest = &rest[taken..];
+        }
+        hidden
+    }
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Private(…)")
+    }
+}
+
+/// A quick look that most segments pass: no run for a number, no length for a secret.
+fn is_harmless(segment: &[u8]) -> bool {
+    if let Some(length) = sid_length(segment) {
+        return segment.len() == length || (segment[length] == b'.' && segment.len() < length + 6);
+    }
+    segment == b"2010-04-01" || (segment.len() < 24 && segment.iter().filter(|b| b.is_ascii_digit()).count() < 5)
+}
+
+/// Two letters and 32 hex digits, and then the end of a word.
+fn sid_length(bytes: &[u8]) -> Option<usize> {
+    let (head, rest) = bytes.split_at_checked(34)?;
+    let is_sid = head[..2].iter().all(u8::is_ascii_uppercase) && head[2..].iter().all(u8::is_ascii_hexdigit);
+    (is_sid && !rest.first().is_some_and(u8::is_ascii_alphanumeric)).then_some(34)
+}
+
+/// A date such as 2026-01-31, and then the end of a number.
+fn date_length(bytes: &[u8]) -> Option<usize> {
+    let (date, rest) = bytes.split_at_checked(10)?;
+    let is_date = date.iter().enumerate().all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() });
+    (is_date && !rest.first().is_some_and(u8::is_ascii_digit)).then_some(10)
+}
+
+/// The length of a word that looks like a secret: one of our tokens, a JWT, or the 32 letters and digits of an auth token
+/// or a key's secret.
+fn secret_length(bytes: &[u8]) -> Option<usize> {
+    let word = bytes.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    if bytes.starts_with(b"eyJ") {
+        let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"-_.=".contains(b);
+        let length = bytes.iter().take_while(|b| is_part(b)).count();
+        return (length >= 24).then_some(length);
+    }
+    let is_token = bytes.starts_with(b"skt") && word >= 24;
+    (is_token || word == 32).then_some(word)
+}
+
+/// The length of a phone number at the start: seven digits or more, five after a `+`, with the usual punctuation between.
+fn phone_length(bytes: &[u8]) -> Option<usize> {
+    const BETWEEN: &[u8] = b" -.()";
+    let starts = bytes.iter().take_while(|b| b"+(".contains(b)).count();
+    let (mut digits, mut end) = (0, 0);
+    for (n, byte) in bytes.iter().enumerate().skip(starts) {
+        if byte.is_ascii_digit() {
+            (digits, end) = (digits + 1, n + 1);
+        } else if !BETWEEN.contains(byte) || n >= end.max(starts) + 2 {
+            break;
+        }
+    }
+    let needed = if bytes.starts_with(b"+") { 5 } else { 7 };
+    (digits >= needed).then_some(end)
+}
+
+/// The key that is kept beside the trail: 32 random bytes in hex, for its owner alone.
+fn key_beside(file: &Path) -> io::Result<Secret> {
+    let path = beside(file, ".key");
+    match fs::read_to_string(&path) {
+        Ok(text) => match hex::decode(text.trim()) {
+            Ok(bytes) if bytes.len() == 32 => Ok(Secret::new(bytes)),
+            _ => Err(io::Error::other(format!("{} does not hold 64 hex digits", path.display()))),
+        },
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+            let key = random()?;
+            let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            out.write_all(hex::encode(key.expose()).as_bytes())?;
+            Ok(key)
+        }
+        Err(fault) => Err(io::Error::new(fault.kind(), format!("{}: {fault}", path.display()))),
+    }
+}
+
+fn random() -> io::Result<Secret> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(Secret::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn private() -> Private {
+        Private(Key::new(HMAC_SHA256, b"a key for tests"))
+    }
+
+    fn hidden(path: &str) -> String {
+        let bytes = private().hide(path.as_bytes()).unwrap_or_else(|| path.as_bytes().to_vec());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn every_spelling_of_a_number_is_the_same_word() {
+        let word = private().phone(b"15558675310");
+        for spelling in [
+            "+15558675310",
+            "%2B15558675310",
+            "%252B15558675310",
+            "%2b1%20(555)%20867-5310",
+            "15558675310",
+            "+1-555-867-5310",
+            "+%31%35%35%35%38%36%37%35%33%31%30",
+        ] {
+            assert_eq!(
+                hidden(&format!("/v2/PhoneNumbers/{spelling}")),
+                format!("/v2/PhoneNumbers/{word}"),
+                "{spelling}"
+            );
+        }
+        assert_eq!(hidden("/x/whatsapp:+15558675310.json"), format!("/x/whatsapp:{word}.json"));
+        assert_ne!(private().phone(b"15558675311"), word);
+    }
+
+    #[test]
+    fn sids_dates_and_words_stay() {
+        for path in [
+            "/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json",
+            "/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages/SM12345678901234567890123456789012.json",
+            "/v1/Services/MG12345678901234567890123456789012/AlphaSenders/my%20sender",
+            "/v1/Usage/Records/2026-01-31",
+            "/v1/Things/1234",
+        ] {
+            assert_eq!(hidden(path), path);
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_path_are_hidden() {
+        for secret in [
+            "skt7Yx2AbCdEfGhIjKlMnOpQrStUvWxYz0123456789",
+            "0123456789abcdef0123456789abcdef",
+            "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6",
+            "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+        ] {
+            let path = hidden(&format!("/v1/{secret}/x"));
+            assert!(path.starts_with("/v1/secret:") && path.ends_with("/x"), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_key_beside_the_file_is_made_once_and_read_again() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let file = folder.path().join("audit.jsonl");
+        let first = key_beside(&file).expect("made");
+        assert_eq!(key_beside(&file).expect("read"), first);
+        fs::write(folder.path().join(".audit.jsonl.key"), "short").expect("written");
+        key_beside(&file).expect_err("no key");
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_gets_through(number in "[1-9][0-9]{7,14}", before in "[a-zA-Z/:%._-]{0,12}", after in "[a-zA-Z/._-]{0,12}") {
+            let path = hidden(&format!("/{before}{number}{after}"));
+            prop_assert!(!path.contains(&number), "{}", path);
+        }
+
+        #[test]
+        fn any_bytes_do(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            private().hide(&bytes);
+        }
+    }
+}

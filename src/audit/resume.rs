@@ -1,0 +1,115 @@
+//! Finds where the chains of an existing file stand, so that a new run goes on with them.
+//!
+//! Only what lies behind the last record with `heads` is read, so a start costs the same for any file size.
+
+use super::chain::{Head, Link, ROOT, digest_of};
+use super::control::TrailId;
+use memchr::memmem;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+/// What a file says of its end.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) trail: TrailId,
+    /// Where each writer's chain stands.
+    pub(super) heads: BTreeMap<u64, Head>,
+    /// Where the last whole line ends; what follows is torn.
+    pub(super) whole: u64,
+}
+
+/// How far back one step looks. Checkpoints are seconds apart: one step is enough but for a very busy broker.
+const STEP: u64 = 4 << 20;
+
+/// Reads the end of a trail file; `None` if it holds no record that tells where chains stand.
+pub(super) fn resume(file: &File) -> io::Result<Option<Resumed>> {
+    let length = file.metadata()?.len();
+    let mut from = length;
+    while from > 0 {
+        from = from.saturating_sub(STEP);
+        let tail = read_from(file, from)?;
+        if let Some(start) = last_anchor(&tail) {
+            return Ok(follow(&tail[start..], from + at(start)));
+        }
+    }
+    Ok(None)
+}
+
+/// The same for a rotated file that may be compressed: positions begin anew in its successor.
+pub(super) fn resume_after(mut file: impl Read) -> io::Result<Option<Resumed>> {
+    let mut all = Vec::new();
+    file.read_to_end(&mut all)?;
+    let resumed = last_anchor(&all).and_then(|start| follow(&all[start..], at(start)));
+    Ok(resumed.map(|mut resumed| {
+        resumed.heads.values_mut().for_each(|head| head.end = 0);
+        resumed
+    }))
+}
+
+/// Where the last whole line with `heads` begins. No caller's text can hold this pattern: its quotes are escaped.
+fn last_anchor(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    while let Some(found) = memmem::rfind(&bytes[..end], b",\"heads\":[") {
+        let start = memchr::memrchr(b'\n', &bytes[..found]).map_or(0, |newline| newline + 1);
+        let line_end = memchr::memchr(b'\n', &bytes[found..]).map(|length| found + length);
+        if let Some(line_end) = line_end
+            && bytes[start..].starts_with(b"{\"ts\":")
+            && Link::parse(&bytes[start..line_end]).is_some_and(is_sound)
+        {
+            return Some(start);
+        }
+        end = found;
+    }
+    None
+}
+
+fn follow(bytes: &[u8], offset: u64) -> Option<Resumed> {
+    let mut lines = bytes.split_inclusive(|&b| b == b'\n');
+    let anchor = lines.next()?;
+    let value: Value = serde_json::from_slice(anchor).ok()?;
+    let trail = value["trail"].as_str()?.as_bytes().try_into().ok()?;
+    let mut heads: BTreeMap<u64, Head> =
+        value["heads"].as_array()?.iter().filter_map(head).map(|h| (h.writer, h)).collect();
+    let mut end = offset;
+    let mut whole = offset;
+    for line in std::iter::once(anchor).chain(lines) {
+        end += at(line.len());
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        whole = end;
+        // Whatever is no sound record is left for `verify` to name.
+        if let Some(link) = Link::parse(line).filter(|link| is_sound(*link)) {
+            let digest = digest_of(link.covered);
+            heads.insert(link.writer, Head { writer: link.writer, seq: link.seq, digest, end });
+        }
+    }
+    Some(Resumed { trail, heads, whole })
+}
+
+/// Reads `[writer, seq, "digest", end]`.
+pub(super) fn head(value: &Value) -> Option<Head> {
+    let digest = value[2].as_str()?.as_bytes().try_into().ok()?;
+    Some(Head { writer: value[0].as_u64()?, seq: value[1].as_u64()?, digest, end: value[3].as_u64()? })
+}
+
+fn is_sound(link: Link<'_>) -> bool {
+    link.prev.len() == ROOT.len() && digest_of(link.covered).starts_with(link.sum)
+}
+
+fn read_from(file: &File, from: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read_at(&mut block, from + at(bytes.len()))? {
+            0 => return Ok(bytes),
+            n => bytes.extend_from_slice(&block[..n]),
+        }
+    }
+}
+
+/// A length as a position. `usize` is never wider than `u64` here.
+fn at(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,142 @@
+//! Rotated files: their names, their compression, and how long they are kept.
+//!
+//! `audit.jsonl` becomes `audit.jsonl.20260131T235959.000001Z`, then the same with `.gz`: in the order of their names is
+//! in the order of their lines.
+
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a rotated file of `path` is called if it is rotated at this time.
+pub(super) fn rotated_name(path: &Path, unix_micros: u64) -> PathBuf {
+    let micros = i64::try_from(unix_micros).unwrap_or_default();
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    with_suffix(path, &time.strftime(".%Y%m%dT%H%M%S.%6fZ").to_string())
+}
+
+/// The rotated files of `path` that are there, oldest first.
+pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder(path))? {
+        let entry = entry?;
+        let is_rotated = entry.file_name().to_str().and_then(|other| other.strip_prefix(name)).is_some_and(is_suffix);
+        if is_rotated {
+            found.push(folder(path).join(entry.file_name()));
+        }
+    }
+    found.sort();
+    // While a file is being compressed it is there twice.
+    found.dedup_by(|later, earlier| later.file_stem() == earlier.file_name());
+    Ok(found)
+}
+
+/// Opens a trail file, compressed or not: by its content, whatever it is called. One that was compressed since it was
+/// listed is found under its new name.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = match File::open(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+            File::open(with_suffix(path, ".gz")).map_err(|_| fault)?
+        }
+        opened => opened?,
+    };
+    let mut magic = [0; 2];
+    let is_gzip = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
+    file.rewind()?;
+    Ok(if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+/// Compresses rotated files that are not, and removes those older than `retention`. Slow: for a thread of its own.
+pub(super) fn sweep(path: &Path, retention: Option<Duration>, unix_micros: u64) -> io::Result<()> {
+    let oldest = retention.map(|kept| {
+        let kept = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
+        rotated_name(path, unix_micros.saturating_sub(kept))
+    });
+    for file in rotated(path)? {
+        if oldest.as_ref().is_some_and(|oldest| file < *oldest) {
+            fs::remove_file(&file)?;
+            tracing::info!(file = %file.display(), "removed an audit file past its retention");
+        } else if file.extension().is_none_or(|extension| extension != "gz") {
+            compress(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `file.gz` of `file`. The original goes only when the copy is on disk.
+fn compress(file: &Path) -> io::Result<()> {
+    let partial = with_suffix(file, ".gz.part");
+    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    // The fastest level: lines of a trail repeat so much that it takes out most of them.
+    let mut packer = GzEncoder::new(out, Compression::fast());
+    io::copy(&mut File::open(file)?, &mut packer)?;
+    let mut out = packer.finish()?;
+    out.flush()?;
+    out.sync_all()?;
+    fs::rename(&partial, with_suffix(file, ".gz"))?;
+    fs::remove_file(file)
+}
+
+/// Whether this is what [`rotated_name`] puts after a name, compressed or not.
+fn is_suffix(suffix: &str) -> bool {
+    let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
+    let shape: String = suffix.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == ".00000000T000000.000000Z"
+}
+
+/// `path` with more behind its name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A hidden file beside `path`: `.audit.jsonl.key`. Hidden, so that `audit.jsonl*` names trail files only.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(suffix);
+    folder(path).join(name)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_only_ours_are_taken() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let path = folder.path().join("audit.jsonl");
+        let (first, second) = (rotated_name(&path, 1_700_000_000_000_001), rotated_name(&path, 1_800_000_000_000_000));
+        for file in [&second, &first, &with_suffix(&first, ".gz"), &path, &with_suffix(&path, ".bak")] {
+            fs::write(file, "x").expect("written");
+        }
+        assert_eq!(rotated(&path).expect("listed"), [first, second]);
+    }
+
+    #[test]
+    fn a_sweep_compresses_and_keeps_to_the_retention() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let path = folder.path().join("audit.jsonl");
+        let now = 1_800_000_000_000_000;
+        let (old, new) = (rotated_name(&path, now - 10_000_000), rotated_name(&path, now - 1_000_000));
+        for file in [&old, &new] {
+            fs::write(file, "a line\n").expect("written");
+        }
+        sweep(&path, Some(Duration::from_secs(5)), now).expect("swept");
+        let left = rotated(&path).expect("listed");
+        assert_eq!(left, [with_suffix(&new, ".gz")]);
+        let mut text = String::new();
+        open(&left[0]).expect("opened").read_to_string(&mut text).expect("read");
+        assert_eq!(text, "a line\n");
+    }
+}

@@ -1,0 +1,315 @@
+//! The trail as a whole: restarts, rotation, and every way in which the file can fail.
+
+use super::verify::{End, Verdict, verify};
+use super::*;
+use crate::clock::Clock;
+use crate::config::{Audit, AuditMode, Durability};
+use crate::ids::RequestId;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) fn config(file: &Path) -> Audit {
+    Audit {
+        file: Some(file.to_owned()),
+        mode: AuditMode::Required,
+        durability: Durability::Write,
+        signing_key: None,
+        hash_key: None,
+        max_size: 1 << 30,
+        max_age: Duration::from_hours(24),
+        retention: None,
+    }
+}
+
+struct Place {
+    _folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+fn place() -> Place {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let file = folder.path().join("audit.jsonl");
+    Place { _folder: folder, file }
+}
+
+/// Runs one core on a trail, to its close.
+fn run<T>(config: &Audit, core: impl AsyncFnOnce(&Trail, Recorder) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let trail = Trail::open(config, 1, Clock::system()).expect("opens");
+    let given = tokio::task::LocalSet::new().block_on(&runtime, async { core(&trail, trail.recorder(0)).await });
+    drop(runtime);
+    trail.close();
+    given
+}
+
+/// One request with its intent and outcome.
+async fn request(recorder: &Recorder, number: u128) -> Result<(), AuditUnavailable> {
+    let mut guard = recorder.open(RequestId::new(number), Peer::Unix);
+    if guard.intent(&Facts::default()).await.is_err() {
+        let denial = Denial { status: 503, reason: "audit_unavailable", ..Denial::default() };
+        drop(guard.deny(&Facts::default(), &denial));
+        return Err(AuditUnavailable);
+    }
+    guard.outcome(&Outcome { status: 200, ..Outcome::default() }).await
+}
+
+/// Tries until requests pass again.
+async fn recovered(recorder: &Recorder, trail: &Trail) {
+    for _ in 0..200 {
+        if request(recorder, 1000).await.is_ok() {
+            assert!(trail.healthy());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the trail did not recover");
+}
+
+fn whole(files: &[PathBuf]) -> Verdict {
+    let verdict = verify(files, None).expect("readable");
+    assert_eq!(verdict.tampering, None);
+    verdict
+}
+
+/// How often each phase has a record of this request.
+fn phases_of(file: &Path, number: u128) -> (usize, usize) {
+    let text = fs::read_to_string(file).expect("readable");
+    let id = RequestId::new(number).to_string();
+    let count = |phase: &str| text.lines().filter(|line| line.contains(&id) && line.contains(phase)).count();
+    (count("\"intent\""), count("\"outcome\""))
+}
+
+#[test]
+fn a_restart_goes_on_with_the_chains() {
+    let place = place();
+    for (run_number, cores) in [1, 3, 2].into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let trail = Trail::open(&config(&place.file), cores, Clock::system()).expect("opens");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            for core in 0..cores {
+                request(&trail.recorder(core), run_number as u128).await.expect("kept");
+            }
+        });
+        trail.close();
+    }
+    let verdict = whole(&[place.file]);
+    assert_eq!((verdict.writers, verdict.end), (4, End::Closed));
+    assert_eq!(verdict.records, 2 * 6 + 3 + 3);
+}
+
+#[test]
+fn a_torn_last_line_is_mended_and_said_so() {
+    let place = place();
+    run(&config(&place.file), async |_, recorder| request(&recorder, 1).await).expect("kept");
+    let mut file = fs::OpenOptions::new().append(true).open(&place.file).expect("opens");
+    file.write_all(b"{\"ts\":\"2026-01-01T00:00:00.0000").expect("written");
+    assert!(verify(std::slice::from_ref(&place.file), None).expect("readable").tampering.is_some());
+    run(&config(&place.file), async |_, recorder| request(&recorder, 2).await).expect("kept");
+    assert_eq!(whole(std::slice::from_ref(&place.file)).mended, 1);
+    assert!(fs::read_to_string(&place.file).expect("readable").contains("\"mended_bytes\":31"));
+}
+
+#[test]
+fn rotated_files_and_their_successor_verify() {
+    let place = place();
+    let small = Audit { max_size: 4096, ..config(&place.file) };
+    for _ in 0..2 {
+        run(&small, async |_, recorder| {
+            for n in 0..60 {
+                request(&recorder, n).await.expect("kept");
+                if n % 10 == 0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+    }
+    let mut files = rotated(&place.file).expect("listed");
+    assert!(files.len() > 2, "{files:?}");
+    // In any order.
+    files.insert(0, place.file.clone());
+    let verdict = whole(&files);
+    assert_eq!(verdict.records, 240 + 2 * u64::try_from(files.len()).expect("few") + 2);
+    // The file by itself, and the trail without one in the middle.
+    whole(std::slice::from_ref(&place.file));
+    files.remove(2);
+    let found = verify(&files, None).expect("readable").tampering.expect("a file is missing");
+    assert_eq!(found.how, super::verify::How::Removed);
+}
+
+#[test]
+fn a_removed_file_is_made_anew_and_the_record_is_in_it() {
+    let place = place();
+    run(&config(&place.file), async |trail, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        fs::remove_file(&place.file).expect("removed");
+        request(&recorder, 2).await.expect("kept");
+        assert_eq!(phases_of(&place.file, 2), (1, 1));
+        assert!(trail.healthy());
+        request(&recorder, 3).await.expect("kept");
+    });
+    assert_eq!(phases_of(&place.file, 3), (1, 1));
+    whole(&[place.file]);
+}
+
+#[test]
+fn a_renamed_file_and_its_successor_verify() {
+    let place = place();
+    let aside = place.file.with_extension("1");
+    run(&config(&place.file), async |_, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        fs::rename(&place.file, &aside).expect("renamed");
+        for n in 2..5 {
+            request(&recorder, n).await.expect("kept");
+        }
+    });
+    let verdict = whole(&[place.file.clone(), aside.clone()]);
+    assert_eq!((verdict.records, verdict.files[0].clone()), (2 * 4 + 4, aside));
+}
+
+#[test]
+fn a_folder_that_goes_away_refuses_and_recovers() {
+    let place = place();
+    let folder = place.file.with_file_name("deep");
+    fs::create_dir(&folder).expect("made");
+    let file = folder.join("audit.jsonl");
+    run(&config(&file), async |trail, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        fs::remove_dir_all(&folder).expect("removed");
+        request(&recorder, 2).await.expect_err("nowhere to keep it");
+        assert_eq!(trail.trouble(), Some(Trouble::Missing));
+        assert!(trail.counts().refused > 0);
+        fs::create_dir(&folder).expect("made");
+        recovered(&recorder, trail).await;
+    });
+    // The refusal was kept back, and is told now.
+    assert_eq!(phases_of(&file, 2).1, 1);
+    whole(&[file]);
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let place = place();
+    let disk = place.file.with_file_name("disk");
+    fs::create_dir(&disk).expect("made");
+    let mount =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&disk).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        // Only root mounts. What a folder that goes away shows without root covers the recovery.
+        return;
+    }
+    let unmount = Unmount(disk.clone());
+    let file = disk.join("audit.jsonl");
+    run(&config(&file), async |trail, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        let filler = disk.join("filler");
+        // All but a page: the next batch is torn half-way through.
+        fs::write(&filler, vec![0; 48 << 10]).expect("fits");
+        let mut passed = 0;
+        while request(&recorder, 100 + passed).await.is_ok() {
+            passed += 1;
+        }
+        assert_eq!(trail.trouble(), Some(Trouble::Full));
+        request(&recorder, 2).await.expect_err("no space");
+        fs::remove_file(&filler).expect("removed");
+        recovered(&recorder, trail).await;
+        assert_eq!(phases_of(&file, 2), (0, 1));
+    });
+    whole(&[file]);
+    drop(unmount);
+}
+
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg(&self.0).output());
+    }
+}
+
+#[test]
+fn a_broker_does_not_start_without_its_audit() {
+    // The opening record itself can't be written.
+    let fault = Trail::open(&config(Path::new("/dev/full")), 1, Clock::system()).expect_err("no space");
+    assert_eq!(fault.kind(), std::io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn best_effort_passes_and_counts() {
+    let place = place();
+    let folder = place.file.with_file_name("deep");
+    fs::create_dir(&folder).expect("made");
+    let file = folder.join("audit.jsonl");
+    let config = Audit { mode: AuditMode::BestEffort, ..config(&file) };
+    run(&config, async |trail, recorder| {
+        fs::remove_dir_all(&folder).expect("removed");
+        request(&recorder, 1).await.expect("passes");
+        assert!(trail.counts().unrecorded > 0 && !trail.healthy());
+        fs::create_dir(&folder).expect("made");
+        while !trail.healthy() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        request(&recorder, 2).await.expect("passes");
+    });
+    assert_eq!(phases_of(&file, 1), (1, 1));
+    whole(&[file]);
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_refuses_and_recovers() {
+    let place = place();
+    let made = std::process::Command::new("mkfifo").arg(&place.file).status().expect("mkfifo runs");
+    assert!(made.success());
+    run(&config(&place.file), async |trail, recorder| {
+        let pad = vec![b'x'; 2000];
+        let facts = Facts { path: &pad, ..Facts::default() };
+        let mut passed = 0;
+        while recorder.open(RequestId::new(passed), Peer::Unix).intent(&facts).await.is_ok() {
+            passed += 1;
+            assert!(passed < 1000, "a pipe holds 64 KiB");
+        }
+        assert_eq!(trail.trouble(), Some(Trouble::Stuck));
+        let mut reader = fs::File::open(&place.file).expect("opens");
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        recovered(&recorder, trail).await;
+    });
+}
+
+#[test]
+fn synced_and_buffered_records_arrive() {
+    for durability in [Durability::Fsync, Durability::Buffered] {
+        let place = place();
+        let config = Audit { durability, ..config(&place.file) };
+        run(&config, async |_, recorder| {
+            let many: Vec<_> = (0..50)
+                .map(|n| {
+                    let recorder = recorder.clone();
+                    tokio::task::spawn_local(async move { request(&recorder, n).await })
+                })
+                .collect();
+            for one in many {
+                one.await.expect("no panic").expect("kept");
+            }
+        });
+        assert_eq!(whole(&[place.file]).records, 102);
+    }
+}
+
+#[test]
+fn a_file_has_one_broker() {
+    let place = place();
+    let _first = Trail::open(&config(&place.file), 1, Clock::system()).expect("opens");
+    let fault = Trail::open(&config(&place.file), 1, Clock::system()).expect_err("taken");
+    assert!(fault.to_string().contains("another process"), "{fault}");
+}
+
+#[test]
+fn what_is_no_trail_is_set_aside() {
+    let place = place();
+    fs::write(&place.file, "not a trail\n").expect("written");
+    run(&config(&place.file), async |_, recorder| request(&recorder, 1).await).expect("kept");
+    whole(std::slice::from_ref(&place.file));
+    let names = fs::read_dir(place.file.parent().expect("a folder")).expect("listed");
+    assert!(names.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".foreign")));
+}

@@ -1,0 +1,213 @@
+//! The thread that does the exceptional: recovery, rotation, checkpoints, and the trail's own records.
+//!
+//! It alone takes more than one slot's lock, always in order, and gives up after a moment: a writer that hangs holds up
+//! nobody but itself.
+
+use super::batch::Batch;
+use super::control::Why;
+use super::core::PATIENCE;
+use super::health::{State, Trouble};
+use super::mend::{lock_all, reopen, try_recover, write_checkpoint, write_to_old};
+use super::place::Place;
+use super::rotate;
+use super::shared::{Appended, Shared};
+use std::fs;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What the warden is asked.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// The trail can't be written, or its file was moved.
+    Recover,
+    /// The file is too big.
+    Rotate,
+    /// Write this record of the trail's own.
+    Record(Batch, SyncSender<bool>),
+}
+
+/// How often the warden looks around unasked.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a busy trail gets a checkpoint: what a cut can take unseen is bounded by it.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// How often retention is looked after.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// First and last wait between tries to recover.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// The warden's own memory.
+struct Warden {
+    retention: Option<Duration>,
+    max_age: Duration,
+    opened: Instant,
+    checked: Instant,
+    checked_heads: Vec<u64>,
+    swept: Option<Instant>,
+    sweeping: Arc<Mutex<()>>,
+    retry_in: Duration,
+    retry_at: Option<Instant>,
+}
+
+/// Starts the thread. It ends with the last owner of `shared`.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    jobs: Receiver<Job>,
+    retention: Option<Duration>,
+    max_age: Duration,
+) -> io::Result<()> {
+    let now = shared.clock.instant();
+    // A file that an earlier run began is as old as it is; where the file system does not tell, it begins now.
+    let created = shared.slot(0).file.metadata().and_then(|found| found.created());
+    let age = created.ok().and_then(|created| created.elapsed().ok()).unwrap_or_default();
+    let mut warden = Warden {
+        retention,
+        max_age,
+        opened: now.checked_sub(age).unwrap_or(now),
+        checked: now,
+        checked_heads: Vec::new(),
+        swept: None,
+        sweeping: Arc::default(),
+        retry_in: RETRY.0,
+        retry_at: None,
+    };
+    let weak = Arc::downgrade(shared);
+    thread::Builder::new().name("audit-warden".to_owned()).spawn(move || warden.run(&weak, &jobs))?;
+    Ok(())
+}
+
+impl Warden {
+    fn run(&mut self, shared: &Weak<Shared>, jobs: &Receiver<Job>) {
+        loop {
+            let job = jobs.recv_timeout(TICK);
+            let Some(shared) = shared.upgrade() else { return };
+            match job {
+                Ok(Job::Recover) => self.recover(&shared),
+                Ok(Job::Rotate) => self.rotate(&shared),
+                Ok(Job::Record(batch, reply)) => {
+                    // Who asked may have given up waiting.
+                    let _ = reply.try_send(shared.append_waiting(0, &batch) == Appended::Kept);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look_around(&shared);
+        }
+    }
+
+    fn look_around(&mut self, shared: &Arc<Shared>) {
+        let now = shared.clock.instant();
+        if shared.longest_write() > PATIENCE && shared.health.state() == State::Up {
+            shared.fault(Trouble::Stuck);
+        }
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.recover(shared);
+        }
+        if now.saturating_duration_since(self.checked) >= CHECKPOINT_EVERY {
+            self.checked = now;
+            self.checkpoint(shared);
+        }
+        if now.saturating_duration_since(self.opened) >= self.max_age {
+            self.opened = now;
+            // A file with hardly more than its opening waits for another day.
+            if shared.slot(0).file.metadata().is_ok_and(|found| found.len() > 4096) {
+                self.rotate(shared);
+            }
+        }
+        if self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY) {
+            self.swept = Some(now);
+            self.sweep(shared);
+        }
+    }
+
+    /// Tries to make the trail writable again; if it can't, tries later.
+    fn recover(&mut self, shared: &Arc<Shared>) {
+        let before = shared.health.state();
+        if before == State::Up {
+            self.retry_at = None;
+            return;
+        }
+        match try_recover(shared, before) {
+            Ok(()) => {
+                shared.health.set(State::Up);
+                self.retry_at = None;
+                self.retry_in = RETRY.0;
+                tracing::info!("the audit trail is being written again");
+            }
+            Err(fault) => {
+                let trouble = Trouble::of(&fault);
+                if shared.health.set(State::Down(trouble)) == State::Mending {
+                    tracing::error!(trouble = trouble.name(), %fault, "the audit trail can't be opened anew");
+                }
+                self.retry_at = Some(shared.clock.instant() + self.retry_in);
+                self.retry_in = (self.retry_in * 2).min(RETRY.1);
+            }
+        }
+        shared.wake_all();
+    }
+
+    fn checkpoint(&mut self, shared: &Arc<Shared>) {
+        if shared.health.state() != State::Up {
+            return;
+        }
+        let Some(mut slots) = lock_all(shared) else { return };
+        let seqs: Vec<u64> = slots.iter().map(|slot| slot.head.seq).collect();
+        if seqs != self.checked_heads {
+            write_checkpoint(shared, &mut slots, "checkpoint");
+            self.checked_heads = slots.iter().map(|slot| slot.head.seq).collect();
+        }
+        drop(slots);
+        shared.wake_all();
+    }
+
+    fn rotate(&mut self, shared: &Arc<Shared>) {
+        shared.rotation_due.store(false, std::sync::atomic::Ordering::Relaxed);
+        let Place::File { path, .. } = &shared.place else { return };
+        if shared.health.state() != State::Up {
+            return;
+        }
+        self.opened = shared.clock.instant();
+        let Some(mut slots) = lock_all(shared) else { return };
+        let aside = rotate::rotated_name(path, shared.clock.unix_micros());
+        if let Err(fault) = fs::rename(path, &aside) {
+            tracing::error!(%fault, "the audit file can't be rotated: it grows on");
+            return;
+        }
+        write_to_old(shared, &mut slots);
+        if let Err(fault) = reopen(shared, &mut slots, Why::Rotated) {
+            shared.fault(Trouble::of(&fault));
+        }
+        drop(slots);
+        shared.wake_all();
+        self.swept = None;
+    }
+
+    fn sweep(&self, shared: &Arc<Shared>) {
+        let Place::File { path, .. } = &shared.place else { return };
+        let (path, retention, now) = (path.clone(), self.retention, shared.clock.unix_micros());
+        let sweeping = self.sweeping.clone();
+        let swept = thread::Builder::new().name("audit-sweep".to_owned()).spawn(move || {
+            let Ok(_alone) = sweeping.try_lock() else { return };
+            // Compression may take what the requests leave. Of the calling thread, on Linux.
+            let _ = rustix::process::setpriority_process(None, 10);
+            if let Err(fault) = rotate::sweep(&path, retention, now) {
+                tracing::warn!(%fault, "rotated audit files could not be compressed or removed");
+            }
+        });
+        if let Err(fault) = swept {
+            tracing::warn!(%fault, "no thread for compressing audit files");
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn control(&self) -> MutexGuard<'_, super::control::Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_all(&self) {
+        self.lanes.iter().for_each(super::lane::Lane::wake);
+    }
+}
