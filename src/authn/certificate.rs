@@ -61,6 +61,11 @@ impl Certificates {
         rules.iter().map(Rule::new).collect::<Result<_, _>>().map(|rules| Self { rules })
     }
 
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The team of a certificate that TLS has verified. `now` is in seconds since the Unix epoch.
     pub fn verify(&self, peer: &PeerIdentity, now: u64) -> Result<CertificateIdentity, CertificateRefusal> {
         if peer.not_after() <= now {

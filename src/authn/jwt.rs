@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Ceiling on a token, in bytes. Kubernetes' are about 1 kB; a header line holds little more than this.
 pub const MAX_TOKEN: usize = 8 << 10;
@@ -118,6 +119,20 @@ impl From<JsonFault> for JwtRefusal {
     }
 }
 
+/// Refreshes of key sets that are under way.
+#[derive(Debug)]
+pub struct Coming(Vec<watch::Receiver<u64>>);
+
+impl Coming {
+    /// Waits for them, 2 s each at most.
+    pub async fn wait(self) {
+        for mut refresh in self.0 {
+            // Late or given up: the token is judged by what is there.
+            let _ = tokio::time::timeout(WAIT_FOR_KEY, refresh.changed()).await;
+        }
+    }
+}
+
 /// The providers of `[[jwt]]`.
 pub struct Jwts {
     providers: Vec<Provider>,
@@ -162,7 +177,7 @@ impl Jwts {
     }
 
     /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown a refresh is
-    /// asked for, and [`Jwts::wait_for_key`] waits for it.
+    /// asked for, and [`Jwts::coming`] waits for it.
     pub fn verify(&self, token: &str, now: u64) -> Result<JwtIdentity, JwtRefusal> {
         if token.len() > MAX_TOKEN {
             return Err(JwtRefusal::TooLarge);
@@ -199,19 +214,16 @@ impl Jwts {
         Err(refusal)
     }
 
-    /// Waits for the refresh that a token with an unknown key asks for: `true` if one came, so that [`Jwts::verify`] is
-    /// worth another try. `false` at once if none is coming, as when one was asked for less than 30 s ago; after 2 s at
-    /// the latest. Call it only after [`JwtRefusal::UnknownKey`] or [`JwtRefusal::NoKeySet`].
-    pub async fn wait_for_key(&self, token: &str, now: u64) -> bool {
-        let Ok(parts) = Parts::read(token) else { return false };
-        let Ok(candidates) = self.candidates(&parts.claims) else { return false };
-        let mut came = false;
-        for index in candidates {
-            if let Some(mut done) = self.providers[index].keys.ask(now) {
-                came |= tokio::time::timeout(WAIT_FOR_KEY, done.changed()).await.is_ok_and(|change| change.is_ok());
-            }
+    /// The refresh that a token refused with this was refused for want of; `None` if none is coming, as when one was
+    /// asked for less than 30 s ago.
+    pub fn coming(&self, token: &str, refusal: JwtRefusal, now: u64) -> Option<Coming> {
+        if !matches!(refusal, JwtRefusal::UnknownKey | JwtRefusal::NoKeySet) {
+            return None;
         }
-        came
+        let candidates = self.candidates(&Parts::read(token).ok()?.claims).ok()?;
+        let refreshes: Vec<_> =
+            candidates.into_iter().filter_map(|index| self.providers[index].keys.ask(now)).collect();
+        (!refreshes.is_empty()).then_some(Coming(refreshes))
     }
 
     /// The providers whose issuer and audience the claims state. Nothing is proven yet; this only picks whose keys to

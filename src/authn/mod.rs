@@ -9,10 +9,13 @@ mod testing;
 pub mod token;
 
 mod basic;
+mod connection;
 
+pub use connection::{ConnectionProof, ConnectionRules};
 pub use token::Token;
 
-use self::jwt::Jwts;
+use self::certificate::CertificateRefusal;
+use self::jwt::{Coming, Jwts};
 use crate::directory::{Directory, TeamCell, TeamState};
 use crate::error::Reason;
 use crate::http1::Field;
@@ -75,7 +78,7 @@ impl Caller {
 }
 
 /// Why there is no caller. `why` is for the audit: the caller is told the reason only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Refusal {
     /// The row of the table.
     pub reason: Reason,
@@ -83,25 +86,18 @@ pub struct Refusal {
     pub why: &'static str,
     /// The proof's id, if it was one of ours.
     pub proof_id: Option<TokenId>,
+    /// A refresh of keys after which the proof is worth another look.
+    pub coming: Option<Coming>,
 }
 
 impl Refusal {
-    const fn invalid(why: &'static str) -> Self {
-        Self { reason: Reason::InvalidProof, why, proof_id: None }
+    const fn because(reason: Reason, why: &'static str) -> Self {
+        Self { reason, why, proof_id: None, coming: None }
     }
-}
 
-/// What a connection itself proves, before any request: a certificate, a peer, the proof of a CONNECT.
-#[derive(Clone, Debug)]
-pub struct ConnectionProof {
-    /// Whose it is.
-    pub team: Arc<TeamCell>,
-    /// Of which kind.
-    pub kind: ProofKind,
-    /// Its public id.
-    pub id: TokenId,
-    /// Unix second from which it is refused; `u64::MAX`: as long as the connection lives.
-    pub expires: u64,
+    const fn invalid(why: &'static str) -> Self {
+        Self::because(Reason::InvalidProof, why)
+    }
 }
 
 /// Checks proofs against the directory.
@@ -109,6 +105,7 @@ pub struct ConnectionProof {
 pub struct Authn {
     directory: Arc<Directory>,
     jwts: Option<Arc<Jwts>>,
+    rules: Arc<ConnectionRules>,
 }
 
 /// The proofs of one request.
@@ -124,8 +121,8 @@ pub struct Presented<'a> {
 
 impl Authn {
     /// Checks against this directory.
-    pub const fn new(directory: Arc<Directory>, jwts: Option<Arc<Jwts>>) -> Self {
-        Self { directory, jwts }
+    pub const fn new(directory: Arc<Directory>, jwts: Option<Arc<Jwts>>, rules: Arc<ConnectionRules>) -> Self {
+        Self { directory, jwts, rules }
     }
 
     /// Finds the caller.
@@ -134,25 +131,30 @@ impl Authn {
     /// [`Refusal`]: no proof, one that proves nothing, or (only if one of them is good) more than one.
     pub fn authenticate(&self, presented: &Presented<'_>, now: u64) -> Result<Caller, Refusal> {
         if !self.directory.fresh(now) {
-            return Err(Refusal { reason: Reason::Overloaded, why: "store: stale for too long", proof_id: None });
+            return Err(Refusal::because(Reason::Overloaded, "store: stale for too long"));
         }
         // Inside a tunnel the proxy's proof has decided already, and Authorization is only replaced.
-        if let Some(proof) = presented.connection
-            && matches!(proof.kind, ProofKind::Token | ProofKind::Jwt)
-        {
-            return Self::by_connection(proof, now);
+        if let Some(ConnectionProof::Header(value)) = presented.connection {
+            return self.by_header(value.expose(), now);
         }
+        let standing = match presented.connection {
+            Some(proof) => self.standing(proof, now)?,
+            None => None,
+        };
         let proxy = presented.proxied.then(|| Header::find(presented.fields, "proxy-authorization"));
         let header = match proxy {
             Some(found) if found != Header::None => found,
             _ => Header::find(presented.fields, "authorization"),
         };
-        match (header, presented.connection) {
-            (Header::None, None) => Err(Refusal { reason: Reason::Unauthenticated, why: "no proof", proof_id: None }),
-            (Header::None, Some(proof)) => Self::by_connection(proof, now),
+        match (header, standing) {
+            (Header::None, None) if matches!(presented.connection, Some(ConnectionProof::Certificate(_))) => {
+                Err(Refusal::invalid(CertificateRefusal::NoTeam.name()))
+            }
+            (Header::None, None) => Err(Refusal::because(Reason::Unauthenticated, "no proof")),
+            (Header::None, Some(standing)) => Self::by_connection(standing),
             (Header::One(value), None) => self.by_header(value, now),
-            (Header::One(value), Some(proof)) => self.by_both(value, proof, now),
-            (Header::Many, _) => Err(self.many(presented, now)),
+            (Header::One(value), Some(standing)) => self.by_both(value, standing, now),
+            (Header::Many, standing) => Err(self.many(presented, standing.is_some(), now)),
         }
     }
 
@@ -161,20 +163,7 @@ impl Authn {
     /// # Errors
     /// [`Refusal`] with `invalid_proof`.
     pub fn by_header(&self, value: &[u8], now: u64) -> Result<Caller, Refusal> {
-        let value = value.trim_ascii();
-        if value.is_empty() {
-            return Err(Refusal { reason: Reason::Unauthenticated, why: "an empty proof", proof_id: None });
-        }
-        let space = value.iter().position(|&b| b == b' ').ok_or(Refusal::invalid("no scheme"))?;
-        let (scheme, rest) = (&value[..space], value[space..].trim_ascii_start());
-        if scheme.eq_ignore_ascii_case(b"bearer") {
-            self.by_secret(rest, now)
-        } else if scheme.eq_ignore_ascii_case(b"basic") {
-            let password = basic::Password::read(rest).ok_or(Refusal::invalid("not Basic"))?;
-            self.by_secret(password.as_bytes(), now)
-        } else {
-            Err(Refusal::invalid("a scheme that is neither Basic nor Bearer"))
-        }
+        with_secret(value, |secret| self.by_secret(secret, now))
     }
 
     /// A token or a JWT.
@@ -183,7 +172,10 @@ impl Authn {
             && secret.contains(&b'.')
         {
             let jwt = std::str::from_utf8(secret).map_err(|_| Refusal::invalid("jwt: not text"))?;
-            let identity = jwts.verify(jwt, now).map_err(|refusal| Refusal::invalid(refusal.name()))?;
+            let identity = jwts.verify(jwt, now).map_err(|refusal| Refusal {
+                coming: jwts.coming(jwt, refusal, now),
+                ..Refusal::invalid(refusal.name())
+            })?;
             let team = self.directory.team(&identity.team).ok_or(Refusal::invalid("jwt: unknown team"))?;
             return of_team(&team, ProofKind::Jwt, identity.id);
         }
@@ -194,38 +186,14 @@ impl Authn {
         key.copy_from_slice(digest(&SHA256, secret).as_ref());
         let entry = self.directory.token(&key).ok_or(Refusal::invalid("token: unknown or revoked"))?;
         if now >= entry.expires {
-            let proof_id = Some(entry.id.clone());
-            return Err(Refusal { reason: Reason::InvalidProof, why: "token: expired", proof_id });
+            return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid("token: expired") });
         }
         entry.touch(now);
         of_team(&entry.team, ProofKind::Token, entry.id.clone())
     }
 
-    fn by_connection(proof: &ConnectionProof, now: u64) -> Result<Caller, Refusal> {
-        if now >= proof.expires {
-            let proof_id = Some(proof.id.clone());
-            return Err(Refusal { reason: Reason::InvalidProof, why: "the tunnel's proof has expired", proof_id });
-        }
-        of_team(&proof.team, proof.kind, proof.id.clone())
-    }
-
-    /// A header beside a certificate or a peer. SDKs always send one: where it is no proof of sidekey's at all it says
-    /// nothing; a good one of another team is a contradiction.
-    fn by_both(&self, value: &[u8], proof: &ConnectionProof, now: u64) -> Result<Caller, Refusal> {
-        match self.by_header(value, now) {
-            Ok(caller) if caller.team().id == *proof.team.id() => Ok(caller),
-            Ok(_) => Err(Refusal {
-                reason: Reason::MalformedRequest,
-                why: "the proofs of two teams",
-                proof_id: Some(proof.id.clone()),
-            }),
-            Err(refusal) if refusal.proof_id.is_some() => Err(refusal),
-            Err(_) => Self::by_connection(proof, now),
-        }
-    }
-
     /// More than one header: malformed if one of them is good, since 401 outranks 400.
-    fn many(&self, presented: &Presented<'_>, now: u64) -> Refusal {
+    fn many(&self, presented: &Presented<'_>, stands: bool, now: u64) -> Refusal {
         let good = presented
             .fields
             .iter()
@@ -233,10 +201,25 @@ impl Authn {
                 f.name.eq_ignore_ascii_case("authorization") || f.name.eq_ignore_ascii_case("proxy-authorization")
             })
             .any(|field| self.by_header(field.value, now).is_ok());
-        let why = "more than one proof";
-        let reason =
-            if good || presented.connection.is_some() { Reason::MalformedRequest } else { Reason::InvalidProof };
-        Refusal { reason, why, proof_id: None }
+        let reason = if good || stands { Reason::MalformedRequest } else { Reason::InvalidProof };
+        Refusal::because(reason, "more than one proof")
+    }
+}
+
+/// Hands the secret of a Basic or Bearer value on.
+fn with_secret<T>(value: &[u8], use_it: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    let value = value.trim_ascii();
+    if value.is_empty() {
+        return Err(Refusal::because(Reason::Unauthenticated, "an empty proof"));
+    }
+    let space = value.iter().position(|&b| b == b' ').ok_or(Refusal::invalid("no scheme"))?;
+    let (scheme, rest) = (&value[..space], value[space..].trim_ascii_start());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        use_it(rest)
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        use_it(basic::Password::read(rest).ok_or(Refusal::invalid("not Basic"))?.as_bytes())
+    } else {
+        Err(Refusal::invalid("a scheme that is neither Basic nor Bearer"))
     }
 }
 
@@ -244,7 +227,7 @@ impl Authn {
 fn of_team(team: &TeamCell, proof: ProofKind, proof_id: TokenId) -> Result<Caller, Refusal> {
     let team = team.load();
     if team.disabled {
-        return Err(Refusal { reason: Reason::InvalidProof, why: "team: disabled", proof_id: Some(proof_id) });
+        return Err(Refusal { proof_id: Some(proof_id), ..Refusal::invalid("team: disabled") });
     }
     Ok(Caller { team, proof, proof_id })
 }

@@ -23,7 +23,7 @@ fn authn() -> Authn {
     put("billing", "good", false, None);
     put("billing", "old", false, Some(NOW));
     put("idle", "off", true, None);
-    Authn::new(directory, None)
+    Authn::new(directory, None, Arc::default())
 }
 
 fn basic(user: &str, password: &str) -> String {
@@ -90,4 +90,83 @@ fn the_proxys_proof_decides_where_there_is_one() {
     );
     // In origin form Proxy-Authorization is not a proof.
     assert_eq!(outcome(&[("Proxy-Authorization", &good)], false), Err(Reason::Unauthenticated));
+}
+
+/// Whose caller a connection is, with a header or without; `rules` are certificates and uids of teams.
+fn by_connection(proof: &ConnectionProof, rules: &str, header: Option<&str>) -> Result<(String, ProofKind), Reason> {
+    let text = format!(
+        "[upstream]\naccount_sid='AC00000000000000000000000000000001'\n[store]\nurl='sqlite:x'\nroot_key='env:KEY'\n\
+         [upstream.master]\nusername='AC00000000000000000000000000000001'\npassword='env:KEY'\n\
+         [listen]\nunix='s'\n{rules}"
+    );
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let mut config = crate::config::parse(&text, std::path::Path::new("/x/sidekey.toml"), &|_: &str| Some(key.into()))
+        .expect("a good config");
+    if rules.contains("spiffe") {
+        let team = TeamId::parse("billing").expect("a name");
+        config.certificates = vec![crate::config::Certificate { san: "spiffe://corp/billing".to_owned(), team }];
+    }
+    let mut authn = authn();
+    authn.rules = Arc::new(ConnectionRules::new(&config).expect("good rules"));
+    authn.directory.put_team(team("other", false));
+    let fields: Vec<_> = header.iter().map(|value| Field { name: "Authorization", value: value.as_bytes() }).collect();
+    let presented = Presented { fields: &fields, proxied: false, connection: Some(proof) };
+    authn.authenticate(&presented, NOW).map(|c| (c.team().id.to_string(), c.proof())).map_err(|r| r.reason)
+}
+
+fn certificate(uri: &str) -> ConnectionProof {
+    let ca = crate::tls::testing::Authority::new("callers");
+    ConnectionProof::Certificate(Arc::new(crate::tls::identity::PeerIdentity::of(&ca.caller(uri).der)))
+}
+
+const PEER: &str = "[[peer]]\nuid=7\nteam='billing'\n[[peer]]\nuid=8\nteam='idle'\n[[peer]]\nuid=9\nteam='gone'\n";
+
+#[test]
+fn a_peer_is_known_by_its_uid() {
+    let known = |uid, header| by_connection(&ConnectionProof::Peer(uid), PEER, header);
+    assert_eq!(known(7, None), Ok(("billing".to_owned(), ProofKind::Peer)));
+    assert_eq!(known(8, None), Err(Reason::InvalidProof), "a disabled team");
+    assert_eq!(known(9, None), Err(Reason::InvalidProof), "no such team");
+    assert_eq!(known(10, None), Err(Reason::Unauthenticated), "of an unlisted uid nothing is said");
+    assert_eq!(known(10, Some("Bearer good")), Ok(("billing".to_owned(), ProofKind::Token)));
+}
+
+#[test]
+fn a_certificate_is_known_by_its_name() {
+    let (own, stranger) = ("spiffe://corp/billing", "spiffe://corp/stranger");
+    assert_eq!(by_connection(&certificate(own), "# spiffe", None), Ok(("billing".to_owned(), ProofKind::Certificate)));
+    assert_eq!(by_connection(&certificate(stranger), "# spiffe", None), Err(Reason::InvalidProof));
+    assert_eq!(by_connection(&certificate(stranger), "# spiffe", Some("Bearer good")), Err(Reason::InvalidProof));
+    // Without rules a certificate opens the connection and proves nothing.
+    assert_eq!(by_connection(&certificate(own), "", None), Err(Reason::InvalidProof));
+    assert_eq!(by_connection(&certificate(own), "", Some("Bearer good")), Ok(("billing".to_owned(), ProofKind::Token)));
+}
+
+#[test]
+fn a_header_beside_a_connections_proof_must_not_contradict_it() {
+    let both = |header: &str| by_connection(&ConnectionProof::Peer(7), PEER, Some(header));
+    assert_eq!(both(&basic("AC1", "what-an-sdk-sends")), Ok(("billing".to_owned(), ProofKind::Peer)));
+    assert_eq!(both("Bearer good"), Ok(("billing".to_owned(), ProofKind::Token)));
+    assert_eq!(both("Bearer old"), Err(Reason::InvalidProof), "an expired token of ours");
+    assert_eq!(both(&format!("Bearer {}", Token::generate().show())), Err(Reason::InvalidProof), "a revoked one");
+    let other = "[[peer]]\nuid=7\nteam='other'\n";
+    let both = by_connection(&ConnectionProof::Peer(7), other, Some("Bearer good"));
+    assert_eq!(both, Err(Reason::MalformedRequest), "two teams");
+}
+
+#[test]
+fn the_proof_of_a_tunnel_is_judged_anew_at_each_request() {
+    let directory = authn().directory;
+    let authn = Authn::new(Arc::clone(&directory), None, Arc::default());
+    let proof = ConnectionProof::Header(Arc::new(crate::secret::Secret::from(basic("a", "good"))));
+    let inside = [Field { name: "Authorization", value: b"Basic eDp5" }];
+    let ask = || {
+        let presented = Presented { fields: &inside, proxied: false, connection: Some(&proof) };
+        authn.authenticate(&presented, NOW).map(|c| c.proof()).map_err(|r| r.reason)
+    };
+    assert_eq!(ask(), Ok(ProofKind::Token));
+    let mut key = [0; 32];
+    key.copy_from_slice(digest(&SHA256, b"good").as_ref());
+    directory.remove_token(&key);
+    assert_eq!(ask(), Err(Reason::InvalidProof), "revoked while the tunnel was open");
 }

@@ -3,6 +3,7 @@
 use super::teams::declare;
 use super::worker::{Shared, Worker};
 use crate::audit::Trail;
+use crate::authn::ConnectionRules;
 use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -194,7 +195,8 @@ fn share(
         tending = Some(Arc::new(opened.tend(clock).map_err(|e| StartError::of("a thread for key sets", e))?));
         jwts = Some(Arc::new(opened));
     }
+    let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
-    Ok(Shared { config: Arc::new(config), directory, jwts, _tending: tending, connector })
+    Ok(Shared { config: Arc::new(config), directory, jwts, rules, _tending: tending, connector })
 }

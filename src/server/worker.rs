@@ -3,9 +3,9 @@
 use super::accept;
 use super::core::Core;
 use crate::audit::Trail;
-use crate::authn::Authn;
 use crate::authn::jwks::Tending;
 use crate::authn::jwt::Jwts;
+use crate::authn::{Authn, ConnectionRules};
 use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -29,6 +29,8 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     /// Checks JWTs.
     pub jwts: Option<Arc<Jwts>>,
+    /// Whose certificates and peers are whose.
+    pub rules: Arc<ConnectionRules>,
     /// Keeps their key sets fresh as long as this is what requests are handled with.
     pub _tending: Option<Arc<Tending>>,
     /// Opens upstream connections.
@@ -106,7 +108,7 @@ impl Worker {
         let pool = Rc::new(Pool::new(shared.connector.clone(), &shared.config, Rc::clone(buffers)));
         tokio::task::spawn_local(Pool::sweep(Rc::downgrade(&pool)));
         let parts = Parts {
-            authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone()),
+            authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone(), Arc::clone(&shared.rules)),
             directory: Arc::clone(&shared.directory),
             pool,
             recorder: recorder.clone(),

@@ -396,13 +396,14 @@ fn what_is_remembered_is_bounded() {
     assert!(jwts.remembered.len() <= 16 * 1024);
 }
 
-#[tokio::test]
-async fn a_token_waits_for_nothing_when_no_refresh_is_coming() {
+#[test]
+fn a_token_waits_for_nothing_when_no_refresh_is_coming() {
     let signer = Signer::p256();
     let jwts = Site::new(std::slice::from_ref(&signer.jwk)).open();
     let head = json!({"alg": "ES256", "kid": "new"}).to_string();
-    assert!(!jwts.wait_for_key(&signer.sign(&head, &claims().to_string()), NOW).await);
-    assert!(!jwts.wait_for_key("x", NOW).await);
+    let token = signer.sign(&head, &claims().to_string());
+    assert!(jwts.coming(&token, JwtRefusal::UnknownKey, NOW).is_none(), "a file is read again by itself");
+    assert!(jwts.coming("x", JwtRefusal::UnknownKey, NOW).is_none());
 }
 
 #[tokio::test]
@@ -413,6 +414,8 @@ async fn a_key_set_behind_a_url_refuses_until_it_is_there() {
     let jwts = site.open();
     assert!(!jwts.ready(NOW));
     assert_eq!(jwts.verify(&token(&signer), NOW), Err(JwtRefusal::NoKeySet));
+    assert!(jwts.coming(&token(&signer), JwtRefusal::NoKeySet, NOW).is_some());
+    assert!(jwts.coming(&token(&signer), JwtRefusal::Expired, NOW).is_none());
 }
 
 #[test]
