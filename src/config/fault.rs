@@ -58,6 +58,8 @@ impl Faults {
     /// All of them, sorted by line; `None` if there are none.
     pub fn gathered(mut faults: Vec<Fault>) -> Option<Self> {
         faults.sort_by(|a, b| (a.line, &a.at).cmp(&(b.line, &b.at)));
+        // A hundred brackets that nobody closed are one fault.
+        faults.dedup();
         (!faults.is_empty()).then_some(Self(faults))
     }
 

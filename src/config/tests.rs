@@ -327,6 +327,12 @@ fn broken_syntax_is_reported_without_the_line_itself() {
 }
 
 #[test]
+fn the_same_fault_is_told_once() {
+    let faults = read(&format!("a = {}", "[".repeat(50))).expect_err("it is no TOML");
+    assert_eq!(faults.iter().count(), 1, "{faults}");
+}
+
+#[test]
 fn durations_and_sizes() {
     for (text, expected) in [
         ("0s", Some(Duration::ZERO)),
