@@ -4,6 +4,18 @@
 //! Accounts, Keys, Messages, Calls and phone numbers on api; Keys with Restricted keys on iam; services, conversations,
 //! participants, users, sinks and subscriptions on the product hosts. `/_sandbox/` holds switches for tests.
 //!
+//! # Switches
+//! They need no credential and answer only where Host names no host of Twilio's. Forms unless said otherwise.
+//!
+//! | switch | what it does |
+//! |---|---|
+//! | `GET /_sandbox/requests[?limit=N]` | what arrived, as a JSON array, oldest first: `number method host path query sid authorization headers`, never a secret; `Sandbox-Request-Count` counts the forgotten too |
+//! | `DELETE /_sandbox/requests` | forgets it |
+//! | `POST /_sandbox/fail` | the next `count` (1) requests fail, all or those whose path begins with `path`: `mode=status` (`status`, `code`, `retry_after`), `hang`, `cut`, or `echo` (the `Authorization` value comes back in `X-Echo-Authorization` and the body; `encoding=gzip` or `deflate`, `chunk` in bytes, `trailers=true`) |
+//! | `DELETE /_sandbox/fail` | takes that back |
+//! | `POST /_sandbox/keys` | a key as the console makes them: `kind=main`, `standard` or `restricted` (`policy`), `account_sid`, `friendly_name` |
+//! | `POST /_sandbox/access-tokens/validate` | `token`: 200 with the claims, or 401 with Twilio's code |
+//!
 //! A request goes `listen` → `dispatch` → `accounts`, `keys`, `available` or the `engine` over `resources` → `answer`.
 //! The sandbox knows [`crate::twilio`] and never the broker: it must not share the broker's idea of what is right.
 

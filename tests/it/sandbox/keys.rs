@@ -109,6 +109,27 @@ fn the_list_is_sorted_by_date_updated_and_paged() {
 }
 
 #[test]
+fn a_list_can_be_emptied_page_by_page() {
+    let upstream = Upstream::start();
+    let owner = upstream.owner();
+    for _ in 0..5 {
+        upstream.post(&owner, &upstream.path("/Keys.json"), "");
+    }
+    let mut next = Some(upstream.path("/Keys.json?PageSize=2"));
+    while let Some(path) = next {
+        let page = upstream.get(&owner, &path);
+        assert_eq!(page.status, 200, "the token of a row that has gone still leads on: {}", page.text());
+        for row in page.json()["keys"].as_array().expect("rows") {
+            let path = upstream.path(&format!("/Keys/{}.json", row["sid"].as_str().expect("a name")));
+            assert_eq!(upstream.delete(&owner, &path).status, 204);
+        }
+        next = page.json()["next_page_uri"].as_str().map(str::to_owned);
+    }
+    let left = upstream.get(&owner, &upstream.path("/Keys.json"));
+    assert_eq!(left.json()["keys"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
 fn limits_hold_exactly() {
     let upstream = Upstream::start();
     let (owner, keys) = (upstream.owner(), upstream.path("/Keys.json"));
