@@ -121,11 +121,8 @@ pub(super) fn unknown_is_core(product: Product, stems: &[String]) -> bool {
         return true;
     }
     let under_account = product == Product::API && stems.get(1).is_some_and(|stem| stem == "accounts");
-    if under_account && stems.len() <= 3 {
-        return true;
-    }
     // `Accounts` itself leads every path of the 2010 API.
-    stems.iter().skip(if under_account { 3 } else { 0 }).any(|stem| names_a_credential(stem))
+    stems.iter().skip(if under_account { 2 } else { 0 }).any(|stem| names_a_credential(stem))
 }
 
 /// Whether a stem reads like the name of an account, key or credential resource.

@@ -4,7 +4,7 @@
 //! `;`, `#` or NUL) is refused, so that no upstream can see another resource than the one that was judged. Called by
 //! the broker for every request, and by `explain`; allocates only for a path with percent escapes.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -41,6 +41,8 @@ pub enum PathFault {
     TooLong,
     /// A query with a byte outside visible ASCII, a `#`, or a bad escape.
     Query,
+    /// A query that asks for another method (`_method=DELETE`), as some frameworks read it.
+    MethodOverride,
 }
 
 impl PathFault {
@@ -59,6 +61,7 @@ impl PathFault {
             Self::NonAscii => "the path has non-ASCII text where no name is expected",
             Self::TooLong => "the path is too long",
             Self::Query => "the query has a # or a byte that must be percent-encoded",
+            Self::MethodOverride => "the query asks for another method",
         }
     }
 }
@@ -289,7 +292,20 @@ fn check_query(query: &[u8]) -> Result<&str, PathFault> {
     if classes & REFUSED_IN_QUERY != 0 || classes & ESCAPE != 0 && !escapes_are_whole(query) {
         return Err(PathFault::Query);
     }
+    if query.split(|byte| matches!(byte, b'&' | b';')).any(overrides_method) {
+        return Err(PathFault::MethodOverride);
+    }
     std::str::from_utf8(query).map_err(|_| PathFault::Query)
+}
+
+/// Whether a pair of a query is named as method overrides are, in any case and encoding.
+fn overrides_method(pair: &[u8]) -> bool {
+    const NAMES: [&[u8]; 4] = [b"_method", b"x-http-method", b"x-http-method-override", b"x-method-override"];
+    if !matches!(pair.first(), Some(b'_' | b'x' | b'X' | b'%')) {
+        return false;
+    }
+    let name: Vec<u8> = percent_decode(&pair[..memchr::memchr(b'=', pair).unwrap_or(pair.len())]).collect();
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

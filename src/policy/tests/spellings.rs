@@ -31,6 +31,7 @@ fn every_listed_spelling_is_refused() {
         "/2010-04-01/accounts",
         "/2010-04-01/ACCOUNTS.JSON",
         "/2010-04-01/%41ccounts",
+        "/2010-04-01/Accounts/~/keys/SK1",
         "/2010-04-01/accounts/x/keys",
     ] {
         assert_eq!(team.reason("GET", url), Some(Reason::ManagementResource), "{url}");

@@ -97,6 +97,17 @@ fn queries_are_visible_ascii_with_whole_escapes() {
 }
 
 #[test]
+fn queries_do_not_change_the_method() {
+    for query in ["_method=DELETE", "a=b&_METHOD=delete", "%5Fmethod=x", "a;_method", "X-HTTP-Method-Override=PUT"] {
+        let fault = CanonicalPath::parse(b"/a", Some(query.as_bytes())).map(|path| path.len());
+        assert_eq!(fault, Err(PathFault::MethodOverride), "{query}");
+    }
+    for query in ["Method=GET", "StatusCallbackMethod=POST", "_=1", "x=_method", "%41=b"] {
+        assert!(CanonicalPath::parse(b"/a", Some(query.as_bytes())).is_ok(), "{query}");
+    }
+}
+
+#[test]
 fn ceilings_hold() {
     let most = "/a".repeat(MAX_SEGMENTS);
     assert!(parse(&most).is_ok());
