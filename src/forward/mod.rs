@@ -11,6 +11,7 @@ mod transform;
 
 pub use relay::{Done, Exchange, Failure, relay};
 
+use crate::error::Reason;
 use crate::http1::Framing;
 use bytes::BytesMut;
 use std::io;
@@ -26,6 +27,26 @@ pub enum BodyFault {
     TooLarge,
     /// It stalled longer than `limits.body_timeout`.
     Late,
+}
+
+impl BodyFault {
+    /// The row of the table; a caller that hung up is told nothing.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Gone | Self::Malformed(_) | Self::Late => Reason::MalformedRequest,
+            Self::TooLarge => Reason::BodyTooLarge,
+        }
+    }
+
+    /// For the audit.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Gone => "the caller hung up",
+            Self::Malformed(what) => what,
+            Self::TooLarge => "limits.max_body",
+            Self::Late => "the body did not arrive in time",
+        }
+    }
 }
 
 /// A caller's side of one exchange.

@@ -158,9 +158,7 @@ impl From<BodyFault> for Failed {
     fn from(fault: BodyFault) -> Self {
         match fault {
             BodyFault::Gone => Self::Gone,
-            BodyFault::Malformed(what) => Self::Final(Reason::MalformedRequest, what.to_owned()),
-            BodyFault::TooLarge => Self::Final(Reason::BodyTooLarge, "limits.max_body".to_owned()),
-            BodyFault::Late => Self::Final(Reason::MalformedRequest, "the body did not arrive in time".to_owned()),
+            fault => Self::Final(fault.reason(), fault.text().to_owned()),
         }
     }
 }

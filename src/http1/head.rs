@@ -111,14 +111,24 @@ fn strict_line_ends(head: &[u8]) -> Result<(), HeadError> {
     Ok(())
 }
 
-/// Values are visible ASCII, spaces and tabs: RFC 9110 §5.5 calls anything else obsolete, and hops differ on it.
+/// Checks values that no HTTP/1.1 parser has seen (HTTP/2's): visible ASCII, spaces and tabs, none of those at either
+/// end. RFC 9110 §5.5 calls anything else obsolete, and hops differ on it.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_fields(fields: &[Field<'_>]) -> Result<(), &'static str> {
+    let whole = |value: &[u8]| value.trim_ascii().len() == value.len() && value.iter().copied().all(visible);
+    if fields.iter().all(|field| whole(field.value)) { Ok(()) } else { Err("header value") }
+}
+
+/// The same for values that httparse has trimmed.
 fn strict_fields(fields: &[Field<'_>]) -> Result<(), HeadError> {
-    for field in fields {
-        if !field.value.iter().all(|&b| matches!(b, b'\t' | b' '..=b'~')) {
-            return Err(HeadError::Malformed("header value"));
-        }
-    }
-    Ok(())
+    let whole = fields.iter().all(|field| field.value.iter().copied().all(visible));
+    if whole { Ok(()) } else { Err(HeadError::Malformed("header value")) }
+}
+
+const fn visible(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
 }
 
 /// Which part of the head httparse stumbled over.

@@ -13,4 +13,4 @@ mod tests;
 
 pub use body::{Body, BodyError, Progress};
 pub use framing::{Framing, FramingError, answer_framing, request_framing};
-pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, parse_answer, parse_request};
+pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, parse_answer, parse_request};

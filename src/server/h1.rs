@@ -95,9 +95,7 @@ async fn run(
     let read = Preread::read(caller, broker.limits.max_body, &mut body).await;
     let own = match read {
         Err(BodyFault::Gone) => return Ended { close: true },
-        Err(BodyFault::TooLarge) => broker.refuse_unread(opened, Reason::BodyTooLarge, "limits.max_body"),
-        Err(BodyFault::Late) => broker.refuse_unread(opened, Reason::MalformedRequest, "a body that came too late"),
-        Err(BodyFault::Malformed(what)) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+        Err(fault) => broker.refuse_unread(opened, fault.reason(), fault.text()),
         Ok(()) => {
             let judged = parse_request(head.unwrap_or_default(), |head, _| {
                 broker.prepare(opened, head, connection, Some(&Inspected::new(head, &body)))
