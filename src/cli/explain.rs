@@ -1,9 +1,12 @@
 //! `sidekey explain`: how a request would be decided.
 
 use super::{Context, Failure, value};
-use crate::config::{Config, Kind, Team};
+use crate::clock::Clock;
+use crate::config::{Config, Kind, TeamPolicy};
+use crate::error::Reason;
 use crate::ids::{AccountSid, TeamId};
 use crate::policy::{self, Subject, Target};
+use crate::store::{Store, TeamRow};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -23,28 +26,54 @@ pub(super) struct Arguments {
 /// Prints the decision; denied is a failure.
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let config = context.load()?;
-    let team = team(&config, &arguments.team, context)?;
-    let accounts = accounts(&config, team);
-    let subject = Subject { team: &team.name, kind: team.kind, accounts: &accounts, policy: &team.policy };
-    let decision = decide(&subject, arguments);
+    let team = match declared(&config, &arguments.team) {
+        Some(team) => team,
+        None => stored(&config, &arguments.team, context)?,
+    };
+    let decision = if team.disabled { Decision::disabled() } else { decide(&team, arguments) };
     context.print(&decision, || decision.text())?;
     if decision.verdict == "allow" { Ok(()) } else { Err(Failure::Denied) }
 }
 
-/// The team, wherever it is declared.
-fn team<'a>(config: &'a Config, name: &TeamId, context: &Context) -> Result<&'a Team, Failure> {
-    config.teams.iter().find(|team| team.name == *name).ok_or_else(|| {
-        let names: Vec<&str> = config.teams.iter().map(|team| team.name.as_str()).collect();
-        Failure::failed(format!("no team `{name}` in {}; there are: {}", context.path().display(), names.join(", ")))
-    })
+/// What a decision needs to know of a team, wherever it is kept.
+struct Asker {
+    team: TeamId,
+    kind: Kind,
+    accounts: Vec<AccountSid>,
+    policy: TeamPolicy,
+    disabled: bool,
 }
 
-/// The accounts a team of the file is pinned to.
-fn accounts(config: &Config, team: &Team) -> Vec<AccountSid> {
-    match team.kind {
-        Kind::Standard if team.accounts.is_empty() => vec![config.upstream.account_sid],
-        _ => team.accounts.clone(),
+impl Asker {
+    /// A standard team without accounts is pinned to the broker's own.
+    fn pinned(mut self, config: &Config) -> Self {
+        if self.kind == Kind::Standard && self.accounts.is_empty() {
+            self.accounts.push(config.upstream.account_sid);
+        }
+        self
     }
+}
+
+/// A team of the config file.
+fn declared(config: &Config, name: &TeamId) -> Option<Asker> {
+    let team = config.teams.iter().find(|team| team.name == *name)?.clone();
+    let asker =
+        Asker { team: team.name, kind: team.kind, accounts: team.accounts, policy: team.policy, disabled: false };
+    Some(asker.pinned(config))
+}
+
+/// A team of the store.
+fn stored(config: &Config, name: &TeamId, context: &Context) -> Result<Asker, Failure> {
+    let Some(store) = &config.store else {
+        let names: Vec<&str> = config.teams.iter().map(|team| team.name.as_str()).collect();
+        let file = context.path().display();
+        return Err(Failure::failed(format!("no team `{name}` in {file}; there are: {}", names.join(", "))));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(async { Store::open(store, Clock::system()).await?.team(name).await });
+    let team = found.map_err(|error| Failure::failed(error.to_string()))?;
+    let TeamRow { name: team, kind, accounts, policy, disabled, .. } = team;
+    Ok(Asker { team, kind, accounts, policy, disabled }.pinned(config))
 }
 
 /// What is printed.
@@ -58,13 +87,21 @@ struct Decision {
 }
 
 impl Decision {
+    /// Whatever it asks for, a disabled team's proof is none.
+    fn disabled() -> Self {
+        let rule = "the team is disabled".to_owned();
+        Self { verdict: "deny", reason: Reason::InvalidProof.name(), rule, operation: None }
+    }
+
     fn text(&self) -> String {
         let operation = self.operation.unwrap_or("an operation that can't be told");
         format!("{} ({}): {}; {operation}\n", self.verdict, self.reason, self.rule)
     }
 }
 
-fn decide(subject: &Subject<'_>, arguments: &Arguments) -> Decision {
+fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
+    let Asker { team, kind, accounts, policy, .. } = asker;
+    let subject = Subject { team, kind: *kind, accounts, policy };
     let place = &arguments.url;
     let (path, query) = match place.path.split_once('?') {
         Some((path, query)) => (path, Some(query.as_bytes())),
@@ -77,7 +114,7 @@ fn decide(subject: &Subject<'_>, arguments: &Arguments) -> Decision {
         path: path.as_bytes(),
         query,
     };
-    match policy::judge(subject, &target) {
+    match policy::judge(&subject, &target) {
         Ok(judged) => {
             let unread = judged.grant.needs_body_inspection();
             let more = if unread { ", unless its body names another account" } else { "" };

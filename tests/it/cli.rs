@@ -203,3 +203,34 @@ fn explain_decides_as_the_broker_would() {
     assert!(unknown.stderr.contains("no team `nobody` in sidekey.toml; there are: platform, billing"), "{unknown:?}");
     assert_eq!(run(folder.path(), &["explain", "billing", "GET", "api.twilio.com/x"]).code, Some(64));
 }
+
+#[test]
+fn explain_knows_the_teams_of_the_store() {
+    let folder = empty();
+    let text = "[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                [store]\nurl = \"sqlite:sidekey.db\"\nroot_key = \"file:sidekey.key\"\n";
+    let file = folder.path().join("sidekey.toml");
+    std::fs::write(&file, text).expect("a file");
+    let config = sidekey::config::load(&file).expect("it is good");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let settings = config.store.expect("a store");
+        let store = sidekey::store::Store::open(&settings, sidekey::clock::Clock::system()).await.expect("it opens");
+        for (name, disabled) in [("billing", false), ("closed", true)] {
+            let name = sidekey::ids::TeamId::parse(name).expect("a name");
+            let team = sidekey::store::TeamRow { disabled, ..sidekey::store::TeamRow::new(name) };
+            store.create_team(team).await.expect("it is new");
+        }
+    });
+    let own = "/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json";
+    let other = "/2010-04-01/Accounts/AC00000000000000000000000000000002/Messages.json";
+    for (team, url, code, told) in [
+        ("billing", own, 0, "allow granted api:Messages:list"),
+        ("billing", other, 1, "deny account_not_allowed api:Messages:list"),
+        ("closed", own, 1, "deny invalid_proof -"),
+    ] {
+        assert_eq!(explained(folder.path(), [team, "GET", url]), (code, told.to_owned()), "{team} {url}");
+    }
+    let unknown = run(folder.path(), &["explain", "nobody", "GET", own]);
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(1), "sidekey: no team \"nobody\"\n"));
+}

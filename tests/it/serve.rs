@@ -30,7 +30,8 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:BILLING" }}
     )
 }
 
-const SECRET: [(&str, &str); 1] = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345")];
+/// The key's secret, and a log that says all there is to say.
+const SECRET: [(&str, &str); 2] = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345"), ("RUST_LOG", "trace")];
 
 /// The status of a message sent with this token: 401 without a valid proof, 502 with one, as nobody is upstream.
 fn status(broker: SocketAddr, token: &str) -> u16 {
