@@ -16,7 +16,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// What the warden is asked.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ pub(super) fn start(
     let now = shared.clock.instant();
     // A file that an earlier run began is as old as it is; where the file system does not tell, it begins now.
     let created = shared.slot(0).file.metadata().and_then(|found| found.created());
-    let age = created.ok().and_then(|created| created.elapsed().ok()).unwrap_or_default();
+    let wall = UNIX_EPOCH + Duration::from_micros(shared.clock.unix_micros());
+    let age = created.ok().and_then(|created| wall.duration_since(created).ok()).unwrap_or_default();
     let mut warden = Warden {
         retention,
         max_age,
