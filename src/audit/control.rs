@@ -56,6 +56,12 @@ impl Why {
     }
 }
 
+/// The public key, in hex, of a signing key; `None` if it is not a 32-byte seed.
+pub fn public_key(seed: &Secret) -> Option<String> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).ok()?;
+    Some(hex::encode(pair.public_key().as_ref()))
+}
+
 impl Control {
     /// Errors if the signing key is not 32 bytes.
     pub(super) fn new(trail: TrailId, key: Option<&Secret>) -> io::Result<Self> {

@@ -112,6 +112,14 @@ impl Stamp {
     }
 }
 
+/// A time as the lines spell it.
+pub(super) fn rfc3339(unix_micros: u64) -> String {
+    let mut out = Vec::new();
+    Stamp::default().begin(&mut out, unix_micros);
+    // `{"ts":"` before, `"` after.
+    String::from_utf8_lossy(&out[7..out.len() - 1]).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

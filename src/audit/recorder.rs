@@ -7,6 +7,7 @@ use super::line::{self, MAX_PATH, MAX_TEXT};
 use super::private::Private;
 use super::shared::Shared;
 use super::waiters::{Kept, NOBODY};
+use crate::error::Reason;
 use crate::ids::RequestId;
 use std::cell::RefCell;
 use std::fmt;
@@ -123,7 +124,9 @@ impl Guard {
 
     fn outcome_line(&self, out: &mut Vec<u8>, outcome: &Outcome<'_>) {
         self.begin(out, "outcome");
-        let decision: Option<&[u8]> = self.intended.then_some(b"allow");
+        // An intent that was not kept allowed nothing.
+        let refused = outcome.reason == Some(Reason::AuditUnavailable.name());
+        let decision: Option<&[u8]> = self.intended.then_some(if refused { b"deny" } else { b"allow" });
         line::text(out, "decision", decision, MAX_TEXT);
         out.extend_from_slice(&self.facts);
         line::text(out, "reason", outcome.reason.map(str::as_bytes), MAX_TEXT);

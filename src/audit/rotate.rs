@@ -36,6 +36,16 @@ pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether a rotated file was rotated before this time, so that it holds nothing newer. `false` of any other file.
+pub(super) fn is_older(path: &Path, unix_micros: u64) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let Some((_, suffix)) = name.len().checked_sub(SUFFIX.len()).and_then(|at| name.split_at_checked(at)) else {
+        return false;
+    };
+    is_suffix(suffix) && suffix < rotated_name(Path::new(""), unix_micros).to_str().unwrap_or_default()
+}
+
 /// Opens a trail file, compressed or not: by its content, whatever it is called. One that was compressed since it was
 /// listed is found under its new name.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
@@ -86,8 +96,11 @@ fn compress(file: &Path) -> io::Result<()> {
 fn is_suffix(suffix: &str) -> bool {
     let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
     let shape: String = suffix.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    shape == ".00000000T000000.000000Z"
+    shape == SUFFIX
 }
+
+/// The shape of a rotated file's suffix.
+const SUFFIX: &str = ".00000000T000000.000000Z";
 
 /// `path` with more behind its name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -120,7 +133,9 @@ mod tests {
         for file in [&second, &first, &with_suffix(&first, ".gz"), &path, &with_suffix(&path, ".bak")] {
             fs::write(file, "x").expect("written");
         }
-        assert_eq!(rotated(&path).expect("listed"), [first, second]);
+        assert_eq!(rotated(&path).expect("listed"), [first.clone(), second]);
+        assert!(is_older(&first, 1_700_000_000_000_002) && is_older(&with_suffix(&first, ".gz"), u64::MAX >> 12));
+        assert!(!is_older(&first, 1_700_000_000_000_001) && !is_older(&path, u64::MAX >> 12));
     }
 
     #[test]

@@ -1,0 +1,101 @@
+use super::*;
+use crate::audit::tests::config;
+use crate::audit::{Denial, Facts, Outcome, Peer, Trail, report};
+use crate::clock::Clock;
+use crate::ids::RequestId;
+
+const ACCOUNT: &str = "AC00000000000000000000000000000001";
+const KEY: &str = "SK00000000000000000000000000000002";
+
+/// A trail with an allowed and a refused request, and a phone number.
+fn trail(config: &Audit) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let trail = Trail::open(config, 1, Clock::system()).expect("opens");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let recorder = trail.recorder(0);
+        let (team, account, key) = (TeamId::parse("billing"), AccountSid::parse(ACCOUNT), KeySid::parse(KEY));
+        let facts = Facts {
+            team: team.as_ref(),
+            proof_id: Some("t1"),
+            method: b"GET",
+            host: b"lookups.twilio.com",
+            path: b"/v2/PhoneNumbers/+15558675310?Fields=x",
+            operation: Some("lookups:PhoneNumbers:fetch"),
+            account: account.as_ref(),
+            key_sid: key.as_ref(),
+        };
+        let mut guard = recorder.open(RequestId::new(1), Peer::Unix);
+        guard.intent(&facts).await.expect("kept");
+        guard.outcome(&Outcome { status: 200, bytes_out: 7, ..Outcome::default() }).await.expect("kept");
+        let facts = Facts { path: b"/2010-04-01/Accounts/\",\"team\":\"billing", ..Facts::default() };
+        let denial = Denial { status: 401, reason: "invalid_proof", detail: Some("expired"), ..Denial::default() };
+        recorder.open(RequestId::new(2), Peer::Unix).deny(&facts, &denial).await.expect("kept");
+    });
+    trail.close();
+}
+
+fn found(config: &Audit, query: &Query) -> Vec<String> {
+    let mut found = Vec::new();
+    let files = files(config.file.as_deref().expect("a file")).expect("listed");
+    search(Some(config), &files, query, |line| {
+        let value: serde_json::Value = serde_json::from_slice(line).expect("a JSON line");
+        found.push(format!(
+            "{}{}",
+            value["phase"].as_str().unwrap_or("-"),
+            value["id"].as_str().map_or("", |id| &id[31..])
+        ));
+        ControlFlow::Continue(())
+    })
+    .expect("searched");
+    found
+}
+
+#[test]
+fn every_part_of_a_query_selects() {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let config = config(&folder.path().join("audit.jsonl"));
+    trail(&config);
+    let all = ["open", "intent1", "outcome1", "outcome2", "close"];
+    let query = Query::default();
+    assert_eq!(found(&config, &query), all);
+    let of = |query: Query| found(&config, &query);
+    let own = ["intent1", "outcome1"];
+    assert_eq!(of(Query { team: TeamId::parse("billing"), ..query.clone() }), own);
+    assert_eq!(of(Query { account: AccountSid::parse(ACCOUNT), ..query.clone() }), own);
+    assert_eq!(of(Query { key: KeySid::parse(KEY), ..query.clone() }), own);
+    assert_eq!(of(Query { operation: Some("lookups:*".into()), ..query.clone() }), own);
+    assert_eq!(of(Query { operation: Some("lookups:PhoneNumbers:fetch".into()), ..query.clone() }), own);
+    assert_eq!(of(Query { phone: Some("+1 (555) 867-5310".into()), ..query.clone() }), own);
+    assert_eq!(of(Query { id: Some(RequestId::new(2).to_string()), ..query.clone() }), ["outcome2"]);
+    assert_eq!(of(Query { denied: true, ..query.clone() }), ["outcome2"]);
+    assert_eq!(of(Query { limit: Some(2), ..query.clone() }), ["outcome2", "close"]);
+    assert_eq!(of(Query { phase: Some("outcome".into()), limit: Some(1), ..query.clone() }), ["outcome2"]);
+    let soon = Clock::system().unix_micros() + 60_000_000;
+    assert_eq!(of(Query { until: Some(soon), ..query.clone() }), all);
+    for nothing in [
+        Query { operation: Some("lookups".into()), ..query.clone() },
+        Query { phone: Some("+1 (555) 867-5311".into()), ..query.clone() },
+        Query { since: Some(soon), ..query.clone() },
+        Query { until: Some(1), ..query.clone() },
+    ] {
+        assert!(found(&config, &nothing).is_empty(), "{nothing:?}");
+    }
+}
+
+#[test]
+fn a_report_sums_up() {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let config = config(&folder.path().join("audit.jsonl"));
+    trail(&config);
+    let files = files(config.file.as_deref().expect("a file")).expect("listed");
+    let now = Clock::system().unix_micros();
+    let sum = |now| report(Some(&config), &files, &Query::default(), Duration::from_hours(1), now).expect("read");
+    let report = sum(now);
+    assert_eq!((report.teams["billing"].requests, report.teams["-"].denied), (1, 1));
+    assert_eq!(report.teams["billing"].operations["lookups:PhoneNumbers:fetch"], 1);
+    assert_eq!(report.teams["billing"].bytes_out, 7);
+    assert_eq!(report.denials["invalid_proof: expired"], 1);
+    assert!(report.idle_tokens.is_empty());
+    let later = sum(now + 7_200_000_000);
+    assert_eq!((later.idle_tokens[0].id.as_str(), later.idle_keys[0].id.as_str()), ("t1", KEY));
+}
