@@ -160,6 +160,7 @@ impl Server {
                 Err(_) => tracing::error!("a core's thread panicked"),
             }
         }
+        self.trail.close();
         if let Some(path) = self.addresses.unix.take() {
             // Already gone is as good.
             let _ = std::fs::remove_file(path);
