@@ -125,6 +125,15 @@ impl Reason {
         Row { name, status, code, fault, message }
     }
 
+    /// The row where the answer is to a CONNECT: a proxy that wants a proof says so with 407 (RFC 9110 §15.5.8), and
+    /// some callers send none before they hear it.
+    pub const fn tunnel_row(self) -> Row {
+        match self {
+            Self::Unauthenticated => Row { status: 407, ..self.row() },
+            _ => self.row(),
+        }
+    }
+
     /// The word in `Sidekey-Error` and in the audit.
     pub const fn name(self) -> &'static str {
         self.row().name

@@ -119,6 +119,24 @@ pub struct Presented<'a> {
     pub connection: Option<&'a ConnectionProof>,
 }
 
+impl<'a> Presented<'a> {
+    /// The one header that is the proof.
+    pub fn header(&self) -> Option<&'a [u8]> {
+        match self.find() {
+            Header::One(value) => Some(value),
+            Header::None | Header::Many => None,
+        }
+    }
+
+    fn find(&self) -> Header<'a> {
+        let proxy = self.proxied.then(|| Header::find(self.fields, "proxy-authorization"));
+        match proxy {
+            Some(found) if found != Header::None => found,
+            _ => Header::find(self.fields, "authorization"),
+        }
+    }
+}
+
 impl Authn {
     /// Checks against this directory.
     pub const fn new(directory: Arc<Directory>, jwts: Option<Arc<Jwts>>, rules: Arc<ConnectionRules>) -> Self {
@@ -141,12 +159,7 @@ impl Authn {
             Some(proof) => self.standing(proof, now)?,
             None => None,
         };
-        let proxy = presented.proxied.then(|| Header::find(presented.fields, "proxy-authorization"));
-        let header = match proxy {
-            Some(found) if found != Header::None => found,
-            _ => Header::find(presented.fields, "authorization"),
-        };
-        match (header, standing) {
+        match (presented.find(), standing) {
             (Header::None, None) if matches!(presented.connection, Some(ConnectionProof::Certificate(_))) => {
                 Err(Refusal::invalid(CertificateRefusal::NoTeam.name()))
             }

@@ -10,10 +10,12 @@ mod local;
 mod prepare;
 mod refuse;
 mod request_ids;
+mod tunnel;
 
 pub use inspect::{Inspected, Preread};
 pub use prepare::{Forward, Local, Opened, Own, Prepared, Refuse};
 pub use refuse::Refused;
+pub use tunnel::{PendingTunnel, Tunnel};
 
 use self::request_ids::RequestIds;
 use crate::audit::{Guard, Outcome, Peer, Recorder};
@@ -25,6 +27,7 @@ use crate::error::Reason;
 use crate::forward::{Caller, Done, Exchange, Failure, relay};
 use crate::metrics;
 use crate::net::{Buffers, Watch};
+use crate::tls::callers::CallerTls;
 use crate::twilio::Format;
 use crate::upstream::Pool;
 use std::rc::Rc;
@@ -45,6 +48,8 @@ pub struct Broker {
     pub metrics: Arc<metrics::Core>,
     /// Spare buffers.
     pub buffers: Rc<Buffers>,
+    /// TLS towards callers.
+    pub tls: Arc<CallerTls>,
     /// Time.
     pub clock: Clock,
     /// Ceilings.
@@ -74,6 +79,8 @@ pub struct Parts {
     pub metrics: Arc<metrics::Core>,
     /// Spare buffers.
     pub buffers: Rc<Buffers>,
+    /// TLS towards callers.
+    pub tls: Arc<CallerTls>,
     /// Time.
     pub clock: Clock,
 }
@@ -87,6 +94,8 @@ pub struct Connection {
     pub proof: Option<ConnectionProof>,
     /// The one host that may be asked for here: a tunnel's, or that of a Twilio server name.
     pub only_host: Option<Box<str>>,
+    /// The server name of the TLS greeting, lower-case, if it is no host of Twilio's: `Host` must agree.
+    pub server_name: Option<Box<str>>,
     /// Whether callers reach the broker by TLS: links that lead back to it say `https`.
     pub secure: bool,
 }
@@ -94,11 +103,11 @@ pub struct Connection {
 impl Broker {
     /// A broker for one core.
     pub fn new(parts: Parts, config: &crate::config::Config) -> Self {
-        let Parts { authn, directory, pool, recorder, metrics, buffers, clock } = parts;
+        let Parts { authn, directory, pool, recorder, metrics, buffers, tls, clock } = parts;
         let limits = config.limits.clone();
         let response_timeout = config.upstream.response_timeout;
         let ids = RequestIds::new();
-        Self { authn, directory, pool, recorder, metrics, buffers, clock, limits, response_timeout, ids }
+        Self { authn, directory, pool, recorder, metrics, buffers, tls, clock, limits, response_timeout, ids }
     }
 
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
@@ -107,7 +116,9 @@ impl Broker {
         let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, started, links } = forward;
         let mut record = Record { broker: self, guard: Some(guard), started, sent: None };
         if kept.await.is_err() {
-            return record.refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format }, 0).await;
+            return record
+                .refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format, tunnel: false }, 0)
+                .await;
         }
         record.sent = Some(self.clock.instant());
         let exchange = Exchange {
@@ -133,7 +144,7 @@ impl Broker {
                     tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
                 }
                 tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");
-                record.refuse(caller, Refused { id, reason, format }, bytes_in).await
+                record.refuse(caller, Refused { id, reason, format, tunnel: false }, bytes_in).await
             }
             Err(Failure::Cut { done, detail }) => {
                 tracing::debug!(request = %id, detail, "an answer was cut");
@@ -159,7 +170,8 @@ impl Broker {
                 }
                 Err(_) => {
                     let reason = Reason::AuditUnavailable;
-                    refuse::write(caller, &Refused { id: local.id, reason, format: Format::Json }).await;
+                    let refused = Refused { id: local.id, reason, format: Format::Json, tunnel: false };
+                    refuse::write(caller, &refused).await;
                 }
             },
         }

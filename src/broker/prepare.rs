@@ -1,8 +1,10 @@
 //! From a request's head to what is sent upstream, or to the reason why nothing is. Never waits.
 
 use super::inspect::Inspected;
+use super::tunnel::PendingTunnel;
 use super::{Broker, Connection, Refused, local};
 use crate::audit::{Denial, Facts, Guard, Kept, Outcome};
+use crate::authn::jwt::Coming;
 use crate::authn::{Caller, Presented, Refusal};
 use crate::error::Reason;
 use crate::http1::{Framing, FramingError, RequestHead, request_framing};
@@ -27,6 +29,10 @@ pub enum Prepared {
     ReadBody(Opened),
     /// It is refused, or sidekey answers it itself.
     Own(Own),
+    /// A CONNECT that may open its tunnel, once its record is kept.
+    Tunnel(Box<PendingTunnel>),
+    /// A proof whose key is being fetched: the head is worth another look then.
+    Wait(Box<(Opened, Coming)>),
 }
 
 /// An answer that is not the upstream's.
@@ -85,6 +91,8 @@ pub struct Opened {
     pub(super) id: RequestId,
     pub(super) guard: Guard,
     pub(super) started: Instant,
+    /// Whether a key was waited for already.
+    pub(super) waited: bool,
 }
 
 /// Why a request is refused, on its way out of the straight line.
@@ -121,7 +129,7 @@ impl Broker {
     /// Opens the record of a request: the left edge.
     pub fn open(&self, connection: &Connection) -> Opened {
         let id = self.ids.next();
-        Opened { id, guard: self.recorder.open(id, connection.peer), started: self.clock.instant() }
+        Opened { id, guard: self.recorder.open(id, connection.peer), started: self.clock.instant(), waited: false }
     }
 
     /// Judges a head. `inspected` is the body, where a first look said [`Prepared::ReadBody`].
@@ -132,6 +140,9 @@ impl Broker {
         connection: &Connection,
         inspected: Option<&Inspected<'_>>,
     ) -> Prepared {
+        if head.method == "CONNECT" {
+            return self.prepare_tunnel(opened, head, connection);
+        }
         let parts = split(head.target);
         let path = parts.map_or(head.target, |parts| parts.path);
         let host = parts.and_then(|parts| parts.authority).or_else(|| host_field(head).ok().flatten()).unwrap_or("");
@@ -140,6 +151,9 @@ impl Broker {
         let caller = match self.caller(head, connection, parts) {
             Ok(caller) => caller,
             Err(refusal) => {
+                if let (Some(coming), false) = (refusal.coming, opened.waited) {
+                    return Prepared::Wait(Box::new((Opened { waited: true, ..opened }, coming)));
+                }
                 facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
                 return self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why));
             }
@@ -172,7 +186,7 @@ impl Broker {
         judged: &Judged<'_>,
         (lease, outbound): (Lease, Outbound),
     ) -> Forward {
-        let Opened { id, mut guard, started } = opened;
+        let Opened { id, mut guard, started, .. } = opened;
         let (account, key_sid) = (judged.grant.account(), lease.key().key_sid());
         let path = judged.address.path(&judged.path);
         let kept = guard.intent(&Facts {
@@ -210,20 +224,28 @@ impl Broker {
     }
 
     fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
+        self.refuse_as(opened, facts, stop, false)
+    }
+
+    /// Refuses a request, or a CONNECT in its own words.
+    pub(super) fn refuse_as(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop, tunnel: bool) -> Prepared {
         let Opened { id, guard, .. } = opened;
         self.metrics.refused(stop.reason);
         tracing::debug!(request = %id, reason = stop.reason.name(), detail = stop.detail, "refused");
         let kept = guard.deny(
             facts,
             &Denial {
-                status: stop.reason.status(),
+                status: if tunnel { stop.reason.tunnel_row().status } else { stop.reason.status() },
                 reason: stop.reason.name(),
                 detail: Some(&stop.detail),
                 ..Denial::default()
             },
         );
         let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
-        Prepared::Own(Own::Refuse(Box::new(Refuse { refused: Refused { id, reason: stop.reason, format }, kept })))
+        Prepared::Own(Own::Refuse(Box::new(Refuse {
+            refused: Refused { id, reason: stop.reason, format, tunnel },
+            kept,
+        })))
     }
 
     fn caller(
@@ -274,7 +296,13 @@ impl<'b> Line<'_, '_, 'b> {
         {
             return Err(malformed("Host is not the host of this tunnel or server name"));
         }
-        if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() && self.connection.only_host.is_none() {
+        if let Some(name) = &self.connection.server_name
+            && parts.authority.is_none()
+            && host.is_some_and(|host| !names_host(host, name))
+        {
+            return Err(malformed("Host is not the server name of the TLS greeting"));
+        }
+        if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
             return self.local(parts.path);
         }
         let judged = self.judge(parts, host)?;
@@ -342,7 +370,7 @@ fn split(target: &str) -> Option<Parts<'_>> {
 }
 
 /// The one `Host` field. HTTP/1.1 demands it (RFC 9112 §3.2).
-fn host_field<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<&'b str>, &'static str> {
+pub(super) fn host_field<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<&'b str>, &'static str> {
     let mut hosts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host"));
     match (hosts.next(), hosts.next(), head.minor) {
         (Some(_), Some(_), _) => Err("more than one Host"),
@@ -356,7 +384,7 @@ fn host_field<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<&'b str>, &'stati
 }
 
 /// Whether an authority (with or without port) names this host.
-fn names_host(authority: &str, host: &str) -> bool {
+pub(super) fn names_host(authority: &str, host: &str) -> bool {
     let name = authority.split_once(':').map_or(authority, |(name, _)| name);
     name.eq_ignore_ascii_case(host)
 }

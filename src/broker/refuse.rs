@@ -16,6 +16,8 @@ pub struct Refused {
     pub reason: Reason,
     /// The format of the body.
     pub format: Format,
+    /// Whether it answers a CONNECT.
+    pub tunnel: bool,
 }
 
 /// Seconds after which a caller that was refused for load may come again.
@@ -23,12 +25,14 @@ const RETRY_AFTER: &str = "1";
 
 /// Writes a refusal; how many body bytes it had. A caller that is gone is not told.
 pub async fn write<C: Caller>(caller: &mut C, refused: &Refused) -> u64 {
-    let row = refused.reason.row();
+    let row = if refused.tunnel { refused.reason.tunnel_row() } else { refused.reason.row() };
     let (content_type, body) = error_body(row, row.message, refused.format);
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
     let retry = matches!(refused.reason, Reason::RateLimited | Reason::Overloaded | Reason::AuditUnavailable);
     let mut fields = vec![("Content-Type", content_type), ("Sidekey-Error", row.name), ("Cache-Control", "no-store")];
-    if challenge {
+    if challenge && refused.tunnel {
+        fields.push(("Proxy-Authenticate", "Basic realm=\"sidekey\""));
+    } else if challenge {
         // Old SDKs send no credentials until they are asked (twilio-python 5 and httplib2).
         fields.push(("WWW-Authenticate", "Basic realm=\"Twilio API\""));
     }

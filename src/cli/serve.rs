@@ -77,6 +77,7 @@ fn adopt(server: &mut Server, config: &Config) {
 fn announce(addresses: &Addresses) {
     let lines = [
         addresses.proxy.map(|at| format!("listening proxy={at}")),
+        addresses.tls.map(|at| format!("listening tls={at}")),
         addresses.unix.as_ref().map(|at| format!("listening unix={}", at.display())),
     ];
     let mut stderr = std::io::stderr().lock();

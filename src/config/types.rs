@@ -56,7 +56,7 @@ pub struct Listen {
 }
 
 /// `[tls]`: the certificate of `listen.tls`. Files are re-read when they change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// PEM chain.
     pub cert: PathBuf,
@@ -72,12 +72,14 @@ pub struct Tls {
 }
 
 /// `[intercept]`: the private CA whose leaves answer for `*.twilio.com`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
     /// PEM certificate of the CA.
     pub ca_cert: PathBuf,
     /// PEM key of the CA.
     pub ca_key: PathBuf,
+    /// Whether a CONNECT without a proof opens its tunnel, and each request inside brings its own (`proof = "inside"`).
+    pub proof_inside: bool,
 }
 
 /// `[upstream]`: where Twilio is reached, and as whom.

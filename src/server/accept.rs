@@ -1,8 +1,9 @@
 //! Accepting connections on one core.
 
 use super::core::Core;
-use super::h1;
+use super::{h1, tls};
 use crate::audit::Peer;
+use crate::authn::ConnectionProof;
 use crate::broker::Connection;
 use crate::net::Stream;
 use std::io;
@@ -25,23 +26,47 @@ pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
         let accepted = listener.accept().await.map(|(tcp, peer)| {
             // Only delays, never harms, where the operating system won't.
             let _ = tcp.set_nodelay(true);
-            (Stream::Tcp(tcp), Peer::Ip(peer))
+            (Stream::Tcp(tcp), Peer::Ip(peer), None)
         });
-        admit(&core, accepted, ceiling).await;
+        admit(&core, accepted, ceiling, Door::Plain).await;
+    }
+}
+
+/// Accepts TLS connections for ever.
+pub async fn greeted(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
+    loop {
+        let accepted = listener.accept().await.map(|(tcp, peer)| {
+            let _ = tcp.set_nodelay(true);
+            (Stream::Tcp(tcp), Peer::Ip(peer), None)
+        });
+        admit(&core, accepted, ceiling, Door::Tls).await;
     }
 }
 
 /// Accepts connections on a Unix socket for ever.
 pub async fn unix(core: Rc<Core>, listener: UnixListener, ceiling: usize) {
     loop {
-        let accepted = listener.accept().await.map(|(unix, _)| (Stream::Unix(unix), Peer::Unix));
-        admit(&core, accepted, ceiling).await;
+        let accepted = listener.accept().await.map(|(unix, _)| {
+            let proof = unix.peer_cred().ok().map(|peer| ConnectionProof::Peer(peer.uid()));
+            (Stream::Unix(unix), Peer::Unix, proof)
+        });
+        admit(&core, accepted, ceiling, Door::Plain).await;
     }
 }
 
+/// What is spoken first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Plain,
+    Tls,
+}
+
+/// A connection, who is at its other end, and what that proves.
+type Accepted = (Stream, Peer, Option<ConnectionProof>);
+
 /// Serves a connection, or says why not.
-async fn admit(core: &Rc<Core>, accepted: io::Result<(Stream, Peer)>, ceiling: usize) {
-    let (mut stream, peer) = match accepted {
+async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, door: Door) {
+    let (mut stream, peer, proof) = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
@@ -51,6 +76,10 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<(Stream, Peer)>, ceiling: u
     };
     let core = Rc::clone(core);
     if core.open() >= ceiling {
+        if door == Door::Tls {
+            // A greeting would cost more than the refusal is worth.
+            return;
+        }
         tokio::task::spawn_local(async move {
             // A caller that does not read it is not waited for.
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(FULL)).await;
@@ -59,8 +88,13 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<(Stream, Peer)>, ceiling: u
     }
     tokio::task::spawn_local(async move {
         let counted = core.count();
-        let connection = Connection { peer, proof: None, only_host: None, secure: false };
-        h1::serve(core, stream, connection).await;
+        match door {
+            Door::Plain => {
+                let connection = Connection { peer, proof, only_host: None, server_name: None, secure: false };
+                h1::serve(core, stream, connection).await;
+            }
+            Door::Tls => tls::serve(core, stream, peer).await,
+        }
         drop(counted);
     });
 }

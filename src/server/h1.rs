@@ -1,7 +1,8 @@
 //! A caller's HTTP/1.1 connection: heads in, answers out, one request after the other.
 
 use super::core::Core;
-use crate::broker::{Broker, Connection, Ended, Inspected, Prepared, Preread};
+use super::tls;
+use crate::broker::{Broker, Connection, Ended, Inspected, Prepared, Preread, Tunnel};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::headers;
@@ -62,6 +63,14 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
                 }
                 Ended { close: true }
             }
+            Head::Judged { prepared: Prepared::Tunnel(pending), length, manners, .. } => {
+                caller.take_head(length);
+                caller.expect(Framing::Length(0), manners);
+                match broker.open_tunnel(&mut caller, *pending).await {
+                    Some(tunnel) => return enter(core, caller, tunnel, &connection).await,
+                    None => Ended { close: true },
+                }
+            }
             Head::Judged { prepared, length, framing, manners } => {
                 // A head that must be judged again with its body is kept; every other one is done with.
                 let kept = matches!(prepared, Prepared::ReadBody(_)).then(|| caller.copy(length));
@@ -78,6 +87,15 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     }
 }
 
+/// Says that a tunnel is open, and serves what is inside.
+async fn enter(core: Rc<Core>, mut caller: H1Caller, granted: Tunnel, outside: &Connection) {
+    if caller.establish(granted.id).await.is_ok() {
+        let (stream, early) = caller.into_tunnel();
+        // Boxed: the inside is served by the very function that serves the outside.
+        Box::pin(tls::tunnel(core, stream, early, granted, outside)).await;
+    }
+}
+
 /// Carries one judged request.
 async fn run(
     broker: &Broker,
@@ -90,6 +108,8 @@ async fn run(
         Prepared::Forward(forward) => return broker.carry(caller, *forward, watch).await,
         Prepared::Own(own) => return broker.answer(caller, own).await,
         Prepared::ReadBody(opened) => opened,
+        // Both are dealt with where heads are read.
+        Prepared::Tunnel(_) | Prepared::Wait(..) => return Ended { close: true },
     };
     let mut body = Vec::new();
     let read = Preread::read(caller, broker.limits.max_body, &mut body).await;
@@ -109,7 +129,7 @@ async fn run(
     match own {
         Prepared::Forward(forward) => broker.carry(&mut Preread::new(caller, &body), *forward, watch).await,
         Prepared::Own(own) => broker.answer(caller, own).await,
-        Prepared::ReadBody(_) => Ended { close: true },
+        Prepared::ReadBody(_) | Prepared::Tunnel(_) | Prepared::Wait(..) => Ended { close: true },
     }
 }
 
@@ -126,14 +146,22 @@ async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> bo
 async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connection, watch: &Watch) -> Head {
     let limits = &broker.limits;
     let begun = broker.clock.instant();
+    let mut waited = None;
     loop {
         let judged = parse_request(caller.buffered(), |head, length| {
-            let prepared = broker.prepare(broker.open(connection), head, connection, None);
+            let opened = waited.take().unwrap_or_else(|| broker.open(connection));
+            let prepared = broker.prepare(opened, head, connection, None);
             // A head whose framing can't be read was refused, and its connection ends.
             let framing = request_framing(head).unwrap_or(Framing::UntilClose);
             Head::Judged { prepared, length, framing, manners: manners(head) }
         });
         match judged {
+            Ok(Some(Head::Judged { prepared: Prepared::Wait(wait), .. })) => {
+                let (opened, coming) = *wait;
+                coming.wait().await;
+                waited = Some(opened);
+                continue;
+            }
             Ok(Some(head)) => return head,
             Err(HeadError::Malformed(what)) => return Head::Bad(Reason::MalformedRequest, what),
             Err(HeadError::TooManyFields) => return Head::Bad(Reason::MalformedRequest, "more than 100 header fields"),

@@ -5,6 +5,7 @@ use super::h1::Manners;
 use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Body, Framing, Progress};
+use crate::ids::RequestId;
 use crate::net::{Stream, Watch, poll_read_buf};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
@@ -120,6 +121,21 @@ impl H1Caller {
     /// Whether the answer said that the connection ends.
     pub const fn closing(&self) -> bool {
         self.closing
+    }
+
+    /// Says that a tunnel is open.
+    pub async fn establish(&mut self, id: RequestId) -> io::Result<()> {
+        self.output.clear();
+        self.output.extend_from_slice(b"HTTP/1.1 200 Connection Established\r\nSidekey-Request-Id: ");
+        self.output.extend_from_slice(&id.hex());
+        self.output.extend_from_slice(b"\r\n\r\n");
+        Caller::flush(self).await
+    }
+
+    /// What becomes of the connection when its tunnel is open: the stream, and bytes that came early.
+    pub fn into_tunnel(mut self) -> (Stream, BytesMut) {
+        self.broker.buffers.give_back(std::mem::take(&mut self.output));
+        (self.stream, self.input)
     }
 
     /// The stream and the input buffer.

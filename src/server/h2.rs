@@ -98,11 +98,16 @@ async fn run(
     parts: &http::request::Parts,
     (connection, watch): (&Connection, &Watch),
 ) {
-    let opened = broker.open(connection);
-    let prepared = match Head::read(parts, caller) {
+    let judge = |opened, caller: &H2Caller| match Head::read(parts, caller) {
         Ok(head) => broker.prepare(opened, &head.view(), connection, None),
         Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
     };
+    let mut prepared = judge(broker.open(connection), caller);
+    if let Prepared::Wait(wait) = prepared {
+        let (opened, coming) = *wait;
+        coming.wait().await;
+        prepared = judge(opened, caller);
+    }
     let opened = match prepared {
         Prepared::ReadBody(opened) => opened,
         judged => return finish(broker, caller, judged, watch).await,
@@ -128,8 +133,8 @@ async fn finish<C: Caller>(broker: &Broker, caller: &mut C, judged: Prepared, wa
         Prepared::Own(own) => {
             broker.answer(caller, own).await;
         }
-        // Only a first look asks for the body.
-        Prepared::ReadBody(_) => {}
+        // Only a first look asks for the body or for time; CONNECT has no target here, and so is refused as malformed.
+        Prepared::ReadBody(_) | Prepared::Wait(_) | Prepared::Tunnel(_) => {}
     }
 }
 

@@ -9,6 +9,8 @@ mod h2;
 mod h2_caller;
 mod start;
 mod teams;
+mod tls;
+mod upkeep;
 mod worker;
 
 pub use start::{Addresses, Server, StartError};

@@ -1,6 +1,7 @@
 //! Starting and stopping all of it.
 
 use super::teams::declare;
+use super::upkeep;
 use super::worker::{Shared, Worker};
 use crate::audit::Trail;
 use crate::authn::ConnectionRules;
@@ -10,6 +11,8 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::net::{bind_tcp, bind_unix};
+use crate::tls::callers::CallerTls;
+use crate::twilio::host::Host;
 use crate::upstream::Connector;
 use std::fmt;
 use std::io;
@@ -37,6 +40,8 @@ pub struct Server {
 pub struct Addresses {
     /// Plain HTTP.
     pub proxy: Option<SocketAddr>,
+    /// HTTPS.
+    pub tls: Option<SocketAddr>,
     /// The Unix socket.
     pub unix: Option<PathBuf>,
 }
@@ -68,11 +73,8 @@ impl Server {
         let cores = cores(&config);
         let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
         let listen = config.listen.clone();
-        let sockets = match listen.proxy {
-            Some(at) => bind_tcp(at, cores).map_err(|e| StartError::of(&format!("listen.proxy {at}"), e))?,
-            None => Vec::new(),
-        };
-        let proxy = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;
+        let (mut tls, tls_at) = bind(listen.tls, cores, "listen.tls")?;
         let unix = match &listen.unix {
             Some(at) => Some(bind_unix(at).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?),
             None => None,
@@ -80,7 +82,7 @@ impl Server {
         let directory = Arc::new(Directory::default());
         let shared = share(config, Arc::clone(&directory), None, clock)?;
         let mut server = Self {
-            addresses: Addresses { proxy, unix: listen.unix },
+            addresses: Addresses { proxy, tls: tls_at, unix: listen.unix },
             directory,
             trail,
             clock: clock.clone(),
@@ -89,14 +91,14 @@ impl Server {
             stop: watch::Sender::new(false),
             workers: Vec::new(),
         };
-        let mut sockets: Vec<_> = sockets.into_iter().map(Some).collect();
-        sockets.resize_with(cores, || None);
+        upkeep::start(server.shared.subscribe()).map_err(|e| StartError::of("a thread for certificates", e))?;
         let mut unix = unix;
-        for (index, tcp) in sockets.into_iter().enumerate() {
+        for index in 0..cores {
             let worker = Worker {
                 index,
                 cores,
-                tcp,
+                tcp: plain.pop(),
+                tls: tls.pop(),
                 unix: unix.take(),
                 trail: server.trail.clone(),
                 metrics: server.metrics.core(),
@@ -119,8 +121,8 @@ impl Server {
         // Teams that live in the store stay where they are; declared teams come as a whole new directory.
         let directory =
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
-        let before = self.shared.borrow().jwts.clone();
-        let shared = share(config, Arc::clone(&directory), before.as_deref(), &self.clock)?;
+        let before = self.shared.borrow().clone();
+        let shared = share(config, Arc::clone(&directory), Some(&before), &self.clock)?;
         self.directory = directory;
         self.shared.send_replace(shared);
         Ok(())
@@ -182,22 +184,38 @@ fn cores(config: &Config) -> usize {
     }
 }
 
+/// A socket for each core, and where they listen.
+fn bind(
+    at: Option<SocketAddr>,
+    cores: usize,
+    what: &str,
+) -> Result<(Vec<std::net::TcpListener>, Option<SocketAddr>), StartError> {
+    let Some(at) = at else { return Ok((Vec::new(), None)) };
+    let sockets = bind_tcp(at, cores).map_err(|e| StartError::of(&format!("{what} {at}"), e))?;
+    let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
+    Ok((sockets, bound))
+}
+
 /// What all cores share.
 fn share(
     config: Config,
     directory: Arc<Directory>,
-    before: Option<&Jwts>,
+    before: Option<&Shared>,
     clock: &Clock,
 ) -> Result<Shared, StartError> {
     declare(&config, &directory);
     let (mut jwts, mut tending) = (None, None);
     if !config.jwt.is_empty() {
-        let opened = Jwts::open(&config.jwt, before).map_err(|e| StartError::of("jwt", e))?;
+        let opened = Jwts::open(&config.jwt, before.and_then(|before| before.jwts.as_deref()))
+            .map_err(|e| StartError::of("jwt", e))?;
         tending = Some(Arc::new(opened.tend(clock).map_err(|e| StartError::of("a thread for key sets", e))?));
         jwts = Some(Arc::new(opened));
     }
+    let known = |name: &str| Host::parse(name).is_some();
+    let tls = CallerTls::open(&config, before.map(|before| &*before.tls), known, clock);
+    let tls = Arc::new(tls.map_err(|e| StartError::of("TLS towards callers", e))?);
     let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
-    Ok(Shared { config: Arc::new(config), directory, jwts, rules, _tending: tending, connector })
+    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, _tending: tending, connector })
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::metrics;
 use crate::net::Buffers;
+use crate::tls::callers::CallerTls;
 use crate::upstream::{Connector, Pool};
 use std::io;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     /// Checks JWTs.
     pub jwts: Option<Arc<Jwts>>,
+    /// TLS towards callers.
+    pub tls: Arc<CallerTls>,
     /// Whose certificates and peers are whose.
     pub rules: Arc<ConnectionRules>,
     /// Keeps their key sets fresh as long as this is what requests are handled with.
@@ -45,6 +48,8 @@ pub struct Worker {
     pub cores: usize,
     /// Its sockets.
     pub tcp: Option<std::net::TcpListener>,
+    /// The same for TLS.
+    pub tls: Option<std::net::TcpListener>,
     /// The Unix socket, on one core only.
     pub unix: Option<std::os::unix::net::UnixListener>,
     /// The audit.
@@ -82,6 +87,10 @@ impl Worker {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept::tcp(Rc::clone(&core), listener, ceiling)));
         }
+        if let Some(listener) = self.tls.take() {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept::greeted(Rc::clone(&core), listener, ceiling)));
+        }
         if let Some(listener) = self.unix.take() {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept::unix(Rc::clone(&core), listener, ceiling)));
@@ -114,6 +123,7 @@ impl Worker {
             recorder: recorder.clone(),
             metrics: Arc::clone(&self.metrics),
             buffers: Rc::clone(buffers),
+            tls: Arc::clone(&shared.tls),
             clock: self.clock.clone(),
         };
         Rc::new(Broker::new(parts, &shared.config))

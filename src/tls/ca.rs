@@ -114,7 +114,7 @@ mod tests {
         let made = init(&dir.path().join("deep/ca"), &Clock::system()).expect("a CA is made");
         let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!(mode(&made.key), 0o600);
-        let intercept = Intercept { ca_cert: made.cert.clone(), ca_key: made.key.clone() };
+        let intercept = Intercept { ca_cert: made.cert.clone(), ca_key: made.key.clone(), proof_inside: false };
         let leaves = Leaves::open(&intercept, |_| true, Clock::system()).expect("the CA is good");
         let leaf = leaves.leaf("api.twilio.com").expect("a leaf");
         let mut roots = rustls::RootCertStore::empty();

@@ -6,6 +6,7 @@
 //! one crypto provider (aws-lc-rs).
 
 pub mod ca;
+pub mod callers;
 pub mod files;
 pub mod identity;
 pub mod leaf;

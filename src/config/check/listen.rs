@@ -85,8 +85,9 @@ pub(super) fn intercept(root: &mut Section<'_, '_>) -> Option<Intercept> {
     let mend = "make both with `sidekey ca init DIR`, then write ca_cert = \"DIR/ca.pem\" and ca_key = \"DIR/ca.key\"";
     let ca_cert = table.need("ca_cert", mend, value::readable);
     let ca_key = table.need("ca_key", mend, value::readable);
+    let proof_inside = table.or("proof", false, value::one_of(&[("proxy", false), ("inside", true)]));
     table.finish();
-    Some(Intercept { ca_cert: ca_cert?, ca_key: ca_key? })
+    Some(Intercept { ca_cert: ca_cert?, ca_key: ca_key?, proof_inside })
 }
 
 /// `[admin]`

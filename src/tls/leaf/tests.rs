@@ -24,7 +24,7 @@ impl Site {
     fn of(ca: Authority) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (ca_cert, ca_key) = ca.write(dir.path());
-        Self { dir, ca, intercept: config::Intercept { ca_cert, ca_key } }
+        Self { dir, ca, intercept: config::Intercept { ca_cert, ca_key, proof_inside: false } }
     }
 
     fn open(&self, clock: &Clock) -> Result<Leaves, Error> {

@@ -1,0 +1,106 @@
+//! TLS connections of callers: `listen.tls`, and the insides of tunnels.
+
+use super::core::Core;
+use super::{h1, h2};
+use crate::audit::Peer;
+use crate::authn::ConnectionProof;
+use crate::broker::{Broker, Connection, Tunnel};
+use crate::error::Reason;
+use crate::net::Stream;
+use crate::tls::identity::PeerIdentity;
+use crate::tls::server::ServerTls;
+use crate::twilio::host::Host;
+use bytes::BytesMut;
+use rustls::{ServerConfig, ServerConnection};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Serves a connection of `listen.tls`.
+pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer) {
+    let broker = core.broker();
+    let Some(config) = broker.tls.listener().map(ServerTls::config) else { return };
+    let outside = Connection { peer, proof: None, only_host: None, server_name: None, secure: true };
+    let Some(stream) = greet(&core, stream, BytesMut::new(), config, &outside).await else { return };
+    drop(broker);
+    let session = stream.get_ref().1;
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let proof = certificate.map(|der| ConnectionProof::Certificate(Arc::new(PeerIdentity::of(der))));
+    let name = session.server_name().map(str::to_ascii_lowercase);
+    // A Twilio name in the greeting binds the connection to that host; any other binds `Host` alone.
+    let (only_host, server_name) = match name {
+        Some(name) if Host::parse(&name).is_some() => (Some(name.into_boxed_str()), None),
+        name => (None, name.map(String::into_boxed_str)),
+    };
+    inside(core, stream, Connection { proof, only_host, server_name, ..outside }).await;
+}
+
+/// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.
+pub async fn tunnel(core: Rc<Core>, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
+    let connection = Connection {
+        peer: outside.peer,
+        proof: tunnel.proof,
+        only_host: Some(tunnel.host),
+        server_name: None,
+        secure: true,
+    };
+    if let Some(stream) = greet(&core, stream, early, tunnel.config, &connection).await {
+        inside(core, stream, connection).await;
+    }
+}
+
+/// The HTTP that ALPN chose.
+async fn inside(core: Rc<Core>, stream: TlsStream<Stream>, connection: Connection) {
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = Stream::TlsServer(Box::new(stream));
+    if http2 {
+        h2::serve(core, stream, connection).await;
+    } else {
+        h1::serve(core, stream, connection).await;
+    }
+}
+
+/// Shakes hands within `limits.head_timeout`. A certificate that can't be taken is a failed proof, and recorded.
+async fn greet(
+    core: &Rc<Core>,
+    stream: Stream,
+    early: BytesMut,
+    config: Arc<ServerConfig>,
+    connection: &Connection,
+) -> Option<TlsStream<Stream>> {
+    let broker = core.broker();
+    let watch = core.watchdog.watch();
+    let accept = TlsAcceptor::from(config).accept_with(stream, |session| feed(session, &early));
+    match watch.within(broker.limits.head_timeout, accept).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS greeting failed");
+            if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                record(&broker, connection, fault).await;
+            }
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Gives a session what was read before it began. A fault shows when the session is driven.
+fn feed(session: &mut ServerConnection, early: &[u8]) {
+    let mut rest = early;
+    while !rest.is_empty() && session.read_tls(&mut rest).is_ok_and(|read| read > 0) {
+        if session.process_new_packets().is_err() {
+            return;
+        }
+    }
+}
+
+/// Records a caller's certificate that was refused.
+async fn record(broker: &Broker, connection: &Connection, fault: &rustls::Error) {
+    let detail = match fault {
+        rustls::Error::InvalidCertificate(_) => "tls: the certificate is not one of client_ca's, or no longer",
+        rustls::Error::NoCertificatesPresented => "tls: no certificate, and one is required",
+        _ => return,
+    };
+    broker.record_failed_proof(connection, Reason::InvalidProof, detail).await;
+}
