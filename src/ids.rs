@@ -118,31 +118,32 @@ impl TokenId {
     }
 }
 
-/// Names one request in answers, logs and the audit: 32 hex digits.
+/// Names one request in answers, logs and the audit: 32 hex digits. Kept as text, since text is all it is used as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u128);
+pub struct RequestId([u8; 32]);
 
 impl RequestId {
     /// Makes the id from its number.
-    pub const fn new(number: u128) -> Self {
-        Self(number)
-    }
-
-    /// The 32 hex digits.
-    pub fn hex(self) -> [u8; 32] {
+    pub fn new(number: u128) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut out = [0; 32];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        out
+        Self(text)
+    }
+
+    /// The 32 hex digits.
+    pub const fn hex(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        // Only hex digits are ever written there.
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
     }
 }
 

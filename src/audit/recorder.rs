@@ -115,7 +115,7 @@ impl Guard {
 
     fn begin(&self, out: &mut Vec<u8>, phase: &str) {
         out.extend_from_slice(b",\"id\":\"");
-        out.extend_from_slice(&self.id.hex());
+        out.extend_from_slice(self.id.hex());
         out.extend_from_slice(b"\",\"phase\":\"");
         out.extend_from_slice(phase.as_bytes());
         out.push(b'"');

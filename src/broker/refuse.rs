@@ -58,7 +58,7 @@ pub async fn respond<C: Caller>(
     for (name, value) in fields {
         put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
-    put(&[b"Sidekey-Request-Id: ", &id.hex(), b"\r\n"]);
+    put(&[b"Sidekey-Request-Id: ", id.hex(), b"\r\n"]);
     let close = !caller.upload_done();
     let framing = (status != 204).then_some(Framing::Length(body.len() as u64));
     caller.begin(framing, close);

@@ -84,7 +84,7 @@ impl Plan {
         if let Some(named) = named {
             drop_named(head, named, out, begin);
         }
-        line(out, "Sidekey-Request-Id", &exchange.id.hex());
+        line(out, "Sidekey-Request-Id", exchange.id.hex());
         exchange.key.spellings().mask(&mut out[begin..]);
         plan
     }

@@ -8,12 +8,13 @@ use crate::twilio::links::LinkRewriter;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use memchr::memmem;
 use std::io::{self, Write};
+use std::sync::LazyLock;
 
 /// Packed bytes unpacked at once: a body that unpacks a thousandfold then takes a megabyte at a time, not all at once.
 pub const PACKED_PIECE: usize = 1024;
 
 /// What every link to a host of Twilio's holds, however JSON escapes its slashes.
-const HOSTS: &[u8] = b"twilio.com";
+static HOSTS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("twilio.com"));
 
 /// Turns the upstream's body bytes into the caller's.
 pub struct Transform<'k> {
@@ -86,7 +87,7 @@ impl<'k> Transform<'k> {
     fn passes(&self, data: &[u8], last: bool) -> bool {
         let plain = matches!(self.unpack, Unpack::Identity) && self.work.is_empty();
         // A link can only be told from a text when the whole body is seen: from its first byte to its last.
-        let linkless = || self.links.is_none() || (last && !self.begun && memmem::find(data, HOSTS).is_none());
+        let linkless = || self.links.is_none() || (last && !self.begun && HOSTS.find(data).is_none());
         plain && linkless() && !self.spellings.found_in(data) && (last || self.spellings.tail(data) == 0)
     }
 

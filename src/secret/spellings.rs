@@ -1,7 +1,8 @@
 //! The ways a secret can be spelled in an answer: what an echoing upstream could send back.
 
 use super::Secret;
-use aho_corasick::AhoCorasick;
+use aho_corasick::packed::{Builder, Config, MatchKind, Searcher};
+use aho_corasick::{AhoCorasick, Match};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
@@ -14,10 +15,44 @@ const SHORTEST: usize = 8;
 /// Finds a secret in raw, Base64 (at any offset, so also inside a Basic value), hexadecimal, percent-encoded and
 /// JSON-escaped form.
 pub struct Spellings {
-    automaton: Option<AhoCorasick>,
+    finder: Finder,
     /// Wiped when dropped.
     patterns: Vec<Vec<u8>>,
     longest: usize,
+}
+
+/// Finds the first of all patterns.
+enum Finder {
+    /// Nothing is sought.
+    Nothing,
+    /// Several bytes at a time, on processors that can: some 0.1 ns a byte instead of 1.
+    Packed(Searcher),
+    /// Byte by byte.
+    Automaton(AhoCorasick),
+}
+
+impl Finder {
+    fn of(patterns: &[Vec<u8>]) -> Self {
+        let packed = |patterns: &[Vec<u8>]| -> Option<Searcher> {
+            let mut builder: Builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
+            builder.extend(patterns).build()
+        };
+        packed(patterns).map_or_else(
+            || {
+                let automaton = AhoCorasick::new(patterns);
+                Self::Automaton(automaton.expect("some thirty short patterns are far below its ceilings"))
+            },
+            Self::Packed,
+        )
+    }
+
+    fn find(&self, text: &[u8]) -> Option<Match> {
+        match self {
+            Self::Nothing => None,
+            Self::Packed(searcher) => searcher.find(text),
+            Self::Automaton(automaton) => automaton.find(text),
+        }
+    }
 }
 
 impl Drop for Spellings {
@@ -37,7 +72,7 @@ impl Spellings {
     pub fn of(secret: &Secret) -> Self {
         let bytes = secret.expose();
         if bytes.len() < SHORTEST {
-            return Self { automaton: None, patterns: Vec::new(), longest: 0 };
+            return Self { finder: Finder::Nothing, patterns: Vec::new(), longest: 0 };
         }
         let mut patterns = vec![bytes.to_vec()];
         let hex = hex::encode(bytes);
@@ -58,8 +93,8 @@ impl Spellings {
         patterns.sort();
         patterns.dedup();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
-        let automaton = AhoCorasick::new(&patterns).expect("some thirty short patterns are far below its ceilings");
-        Self { automaton: Some(automaton), patterns, longest }
+        let finder = Finder::of(&patterns);
+        Self { finder, patterns, longest }
     }
 
     /// How many bytes at the end of `text` could be the beginning of a spelling that goes on in the next piece.
@@ -71,15 +106,14 @@ impl Spellings {
 
     /// Whether a spelling stands somewhere in `text`.
     pub fn found_in(&self, text: &[u8]) -> bool {
-        self.automaton.as_ref().is_some_and(|automaton| automaton.is_match(text))
+        self.finder.find(text).is_some()
     }
 
     /// Overwrites every spelling in `text` with asterisks; says whether there was one. The length stays.
     pub fn mask(&self, text: &mut [u8]) -> bool {
-        let Some(automaton) = &self.automaton else { return false };
         let mut from = 0;
         let mut masked = false;
-        while let Some(found) = automaton.find(&text[from..]) {
+        while let Some(found) = self.finder.find(&text[from..]) {
             text[from + found.start()..from + found.end()].fill(b'*');
             from += found.end();
             masked = true;

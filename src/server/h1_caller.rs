@@ -187,9 +187,14 @@ impl H1Caller {
     /// Sends `first`, then `second`, without copying either.
     async fn send(stream: &mut Stream, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
         while !first.is_empty() || !second.is_empty() {
-            let parts = [IoSlice::new(first), IoSlice::new(second)];
-            let parts = if first.is_empty() { &parts[1..] } else { &parts[..] };
-            let sent = poll_fn(|cx| Pin::new(&mut *stream).poll_write_vectored(cx, parts)).await?;
+            // One piece: the plain call is cheaper in the kernel than the one for two.
+            let sent = if first.is_empty() || second.is_empty() {
+                let only = if first.is_empty() { second } else { first };
+                poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, only)).await?
+            } else {
+                let parts = [IoSlice::new(first), IoSlice::new(second)];
+                poll_fn(|cx| Pin::new(&mut *stream).poll_write_vectored(cx, &parts)).await?
+            };
             if sent == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

@@ -113,7 +113,13 @@ impl H1 {
             let written = poll_fn(|cx| {
                 let slices = slices(parts, done);
                 let count = slices.iter().take_while(|slice| !slice.is_empty()).count();
-                match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
+                let stream = Pin::new(&mut self.stream);
+                // One piece: the plain call is cheaper in the kernel than the one for many.
+                let written = match &slices[..count] {
+                    [only] => stream.poll_write(cx, only),
+                    several => stream.poll_write_vectored(cx, several),
+                };
+                match written {
                     Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(done) => Poll::Ready(done.map(Some)),
                     // Not reading: perhaps it answers, and waits for us to read.
