@@ -127,9 +127,10 @@ fn strict_fields(fields: &[Field<'_>]) -> Result<(), HeadError> {
     if whole { Ok(()) } else { Err(HeadError::Malformed("header value")) }
 }
 
-/// Whether every byte is visible ASCII, a space or a tab. Without a branch, so that many are looked at at once.
+/// Whether every byte is visible ASCII, a space or a tab. Counts instead of stopping at the
+/// first, so that the compiler looks at many at once.
 fn visible(value: &[u8]) -> bool {
-    value.iter().fold(true, |so_far, &b| so_far & ((b == b'\t') | ((b >= b' ') & (b <= b'~'))))
+    value.iter().filter(|b| !matches!(b, b'\t' | b' '..=b'~')).count() == 0
 }
 
 /// Which part of the head httparse stumbled over.
