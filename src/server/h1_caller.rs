@@ -127,7 +127,7 @@ impl H1Caller {
     pub async fn establish(&mut self, id: RequestId) -> io::Result<()> {
         self.output.clear();
         self.output.extend_from_slice(b"HTTP/1.1 200 Connection Established\r\nSidekey-Request-Id: ");
-        self.output.extend_from_slice(&id.hex());
+        self.output.extend_from_slice(id.hex());
         self.output.extend_from_slice(b"\r\n\r\n");
         Caller::flush(self).await
     }
