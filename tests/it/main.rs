@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod demo;
 mod layering;
+mod reach;
 mod sandbox;
 mod serve;
 mod store;

@@ -1,0 +1,7 @@
+//! How callers reach the broker: tunnels, TLS, certificates, JWTs, socket peers; each from outside, over real sockets.
+
+mod connect;
+mod jwt;
+mod listener;
+mod wire;
+mod world;
