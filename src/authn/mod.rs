@@ -16,7 +16,7 @@ pub use token::Token;
 
 use self::certificate::CertificateRefusal;
 use self::jwt::{Coming, Jwts};
-use crate::directory::{Directory, TeamCell, TeamState};
+use crate::directory::{Directory, TeamCell, TeamState, TokenEntry};
 use crate::error::Reason;
 use crate::http1::Field;
 use crate::ids::TokenId;
@@ -197,9 +197,10 @@ impl Authn {
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, secret).as_ref());
-        let entry = self.directory.token(&key).ok_or(Refusal::invalid("token: unknown or revoked"))?;
+        let entry = self.directory.token(&key).ok_or(Refusal::invalid("token: unknown"))?;
         if now >= entry.expires {
-            return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid("token: expired") });
+            let why = if entry.expires == TokenEntry::REVOKED { "token: revoked" } else { "token: expired" };
+            return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid(why) });
         }
         entry.touch(now);
         of_team(&entry.team, ProofKind::Token, entry.id.clone())

@@ -9,7 +9,15 @@ const NOW: u64 = 1_000;
 
 fn team(name: &str, disabled: bool) -> TeamState {
     let id = TeamId::parse(name).expect("a name");
-    TeamState { id, kind: Kind::Standard, accounts: Arc::new([]), disabled, policy: Arc::default(), key: None }
+    TeamState {
+        id,
+        kind: Kind::Standard,
+        accounts: Arc::new([]),
+        disabled,
+        policy: Arc::default(),
+        grants: None,
+        key: None,
+    }
 }
 
 fn authn() -> Authn {

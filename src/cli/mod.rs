@@ -15,6 +15,8 @@ mod process;
 mod sandbox;
 mod serve;
 mod signals;
+mod store;
+mod stored;
 mod team;
 mod token;
 mod value;
@@ -63,6 +65,9 @@ enum Command {
     /// Manage the Twilio keys that teams act with
     #[command(subcommand)]
     Key(key::Command),
+    /// Manage the store itself
+    #[command(subcommand)]
+    Store(store::Command),
     /// Say how a request would be decided, without sending anything
     Explain(explain::Arguments),
     /// Read and verify the audit trail
@@ -101,6 +106,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Team(command) => team::run(command, context),
         Command::Token(command) => token::run(&command, context),
         Command::Key(command) => key::run(command, context),
+        Command::Store(command) => store::run(&command, context),
         Command::Explain(arguments) => explain::run(&arguments, context),
         Command::Audit(command) => audit::run(command, context),
         Command::Ca(command) => ca::run(&command, context),

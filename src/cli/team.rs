@@ -1,8 +1,15 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
+use super::stored::{moment, table, with_life, with_store};
 use super::{Context, Failure, value};
+use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
+use crate::keys::access_token::GRANTS;
+use crate::store::TeamRow;
 use clap::Subcommand;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::time::Duration;
 
 /// `sidekey team …`
 #[derive(Debug, Subcommand)]
@@ -15,11 +22,16 @@ pub(super) enum Command {
         /// Create a master team: it may manage accounts and keys, and acts with [upstream.master]
         #[arg(long)]
         master: bool,
-        #[arg(long = "account", value_name = "AC…")]
-        #[arg(
-            help = "An account the team is pinned to; repeatable [default for a standard team: upstream.account_sid]"
-        )]
-        accounts: Vec<AccountSid>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Change a team's settings; what is not named stays
+    Set {
+        /// Its name
+        #[arg(value_parser = value::team)]
+        name: TeamId,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// List teams
     List,
@@ -41,7 +53,7 @@ pub(super) enum Command {
         #[arg(value_parser = value::team)]
         name: TeamId,
     },
-    /// Delete a team and its tokens
+    /// Delete a team, its tokens, and (at the upstream) the keys that sidekey made for it
     Delete {
         /// Its name
         #[arg(value_parser = value::team)]
@@ -49,20 +61,178 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(_command: Command, context: &Context) -> Result<(), Failure> {
-    Err(needs_store(context))
+/// What a team may be given beside its name and kind. An empty value (`--allow ''`) clears a list.
+#[derive(clap::Args, Debug, Default)]
+pub(super) struct Settings {
+    #[arg(long = "account", value_name = "AC…")]
+    #[arg(help = "An account the team is pinned to; repeatable [default for a standard team: upstream.account_sid]")]
+    accounts: Vec<AccountSid>,
+    /// Policy: if given, only these operations, as `explain` prints them; a trailing * matches any rest; repeatable
+    #[arg(long, value_name = "OPERATION")]
+    allow: Vec<String>,
+    /// Policy: never these operations; repeatable
+    #[arg(long, value_name = "OPERATION")]
+    deny: Vec<String>,
+    /// Policy: a credential operation that is closed by default; repeatable
+    #[arg(long, value_name = "OPERATION")]
+    open: Vec<String>,
+    /// A permission of the team's keys, which makes them Restricted keys; repeatable; takes effect with the next key
+    #[arg(long = "key-permission", value_name = "/twilio/…")]
+    key_permissions: Vec<String>,
+    /// A grant that the team's Access Tokens may carry; repeatable [default: all]
+    #[arg(long = "grant", value_name = "GRANT", value_parser = grant)]
+    grants: Vec<String>,
+    /// Rotate the team's key this often; 0s: as `store.rotate_every` says
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    rotate_every: Option<Duration>,
 }
 
-/// Refuses a command that works on the store.
-pub(super) fn needs_store(context: &Context) -> Failure {
-    match context.load() {
-        Ok(config) if config.store.is_none() => {
-            let file = context.path().display();
-            Failure::failed(format!(
-                "this command needs [store] in {file}; teams declared in the file are edited there"
-            ))
+impl Settings {
+    /// Puts what is named into a team.
+    fn apply(&self, team: &mut TeamRow) {
+        if !self.accounts.is_empty() {
+            team.accounts.clone_from(&self.accounts);
         }
-        Ok(_) => Failure::failed("this build can't open a store"),
-        Err(failure) => failure,
+        replace(&mut team.policy.allow, &self.allow);
+        replace(&mut team.policy.deny, &self.deny);
+        replace(&mut team.policy.open, &self.open);
+        replace(&mut team.key_permissions, &self.key_permissions);
+        if !self.grants.is_empty() {
+            let mut grants = Vec::new();
+            replace(&mut grants, &self.grants);
+            team.grants = if grants.is_empty() { None } else { Some(grants) };
+        }
+        if let Some(every) = self.rotate_every {
+            team.rotate_every = Some(every).filter(|every| !every.is_zero());
+        }
+    }
+}
+
+fn replace(list: &mut Vec<String>, given: &[String]) {
+    if !given.is_empty() {
+        *list = given.iter().filter(|item| !item.is_empty()).cloned().collect();
+    }
+}
+
+fn grant(text: &str) -> Result<String, String> {
+    let known = text.is_empty() || GRANTS.contains(&text);
+    if known { Ok(text.to_owned()) } else { Err(format!("expected one of {}", GRANTS.join(", "))) }
+}
+
+pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Create { name, master, settings } => {
+            let mut team = TeamRow::new(name);
+            team.kind = if master { Kind::Master } else { Kind::Standard };
+            settings.apply(&mut team);
+            let made = with_store(context, async |store| Ok(store.create_team(team).await?))?;
+            context.print(&Brief::of(&made), || format!("created team {}\n", made.name))
+        }
+        Command::Set { name, settings } => {
+            let change = |team: &mut TeamRow| settings.apply(team);
+            let team = with_store(context, async |store| Ok(store.change_team(&name, change).await?))?;
+            context.print(&Full::of(&team), || Full::of(&team).text())
+        }
+        Command::List => list(context),
+        Command::Show { name } => {
+            let team = with_store(context, async |store| Ok(store.team(&name).await?))?;
+            context.print(&Full::of(&team), || Full::of(&team).text())
+        }
+        Command::Disable { name } => disable(&name, true, context),
+        Command::Enable { name } => disable(&name, false, context),
+        Command::Delete { name } => {
+            with_life(context, async |life| Ok(life.delete_team(&name).await?))?;
+            let gone = serde_json::json!({ "name": name.as_str(), "deleted": true });
+            context.print(&gone, || format!("deleted team {name}\n"))
+        }
+    }
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let teams = with_store(context, async |store| Ok(store.teams().await?))?;
+    let all: Vec<Brief> = teams.iter().map(Brief::of).collect();
+    let rows = || all.iter().map(Brief::row).collect::<Vec<_>>();
+    context.print(&all, || table(&["TEAM", "KIND", "ACCOUNTS", "STATE"], &rows()))
+}
+
+fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
+    let team = with_store(context, async |store| Ok(store.set_team_disabled(name, disabled).await?))?;
+    let word = if disabled { "disabled" } else { "enabled" };
+    context.print(&Brief::of(&team), || format!("{word} team {name}\n"))
+}
+
+/// A team in a list.
+#[derive(Serialize)]
+struct Brief {
+    name: String,
+    kind: Kind,
+    accounts: Vec<String>,
+    disabled: bool,
+}
+
+impl Brief {
+    fn of(team: &TeamRow) -> Self {
+        Self {
+            name: team.name.to_string(),
+            kind: team.kind,
+            accounts: team.accounts.iter().map(ToString::to_string).collect(),
+            disabled: team.disabled,
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let kind = if self.kind == Kind::Master { "master" } else { "standard" };
+        let state = if self.disabled { "disabled" } else { "enabled" };
+        vec![self.name.clone(), kind.to_owned(), self.accounts.join(" "), state.to_owned()]
+    }
+}
+
+/// A team with all that is known of it.
+#[derive(Serialize)]
+struct Full {
+    #[serde(flatten)]
+    brief: Brief,
+    policy: TeamPolicy,
+    key_permissions: Vec<String>,
+    grants: Option<Vec<String>>,
+    rotate_every: Option<String>,
+    created_at: String,
+}
+
+impl Full {
+    fn of(team: &TeamRow) -> Self {
+        Self {
+            brief: Brief::of(team),
+            policy: team.policy.clone(),
+            key_permissions: team.key_permissions.clone(),
+            grants: team.grants.clone(),
+            rotate_every: team.rotate_every.map(|every| format!("{}s", every.as_secs())),
+            created_at: moment(team.created_at),
+        }
+    }
+
+    fn text(&self) -> String {
+        let row = self.brief.row();
+        let mut text =
+            format!("team      {}\nkind      {}\naccounts  {}\nstate     {}\n", row[0], row[1], row[2], row[3]);
+        let policy = &self.policy;
+        let lists = [
+            ("allow     ", &policy.allow),
+            ("deny      ", &policy.deny),
+            ("open      ", &policy.open),
+            ("key may   ", &self.key_permissions),
+        ];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            // A String takes all that is written to it.
+            let _ = writeln!(text, "{name}{}", list.join(" "));
+        }
+        if let Some(grants) = &self.grants {
+            let _ = writeln!(text, "grants    {}", grants.join(" "));
+        }
+        if let Some(every) = &self.rotate_every {
+            let _ = writeln!(text, "rotate    every {every}");
+        }
+        let _ = writeln!(text, "created   {}", self.created_at);
+        text
     }
 }

@@ -1,8 +1,11 @@
 //! `sidekey token`: the tokens that teams present.
 
-use super::{Context, Failure, team, value};
+use super::stored::{moment, table, with_store};
+use super::{Context, Failure, value};
 use crate::authn::Token;
-use crate::ids::TeamId;
+use crate::clock::Clock;
+use crate::ids::{TeamId, TokenId};
+use crate::store::{NewToken, TokenRow};
 use clap::Subcommand;
 use serde::Serialize;
 use std::time::Duration;
@@ -30,7 +33,7 @@ pub(super) enum Command {
     },
     /// Revoke a token, at once and for good
     Revoke {
-        /// The token's id, as `token list` shows it
+        /// The token's id, as `token list` shows it, or the token itself
         #[arg(value_name = "TOKEN_ID")]
         id: String,
     },
@@ -45,8 +48,99 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Generate { count } => generate(*count, context),
-        Command::Issue { .. } | Command::List { .. } | Command::Revoke { .. } => Err(team::needs_store(context)),
+        Command::Issue { team, name, expires } => issue(team, name.as_deref(), *expires, context),
+        Command::List { team } => list(team.as_ref(), context),
+        Command::Revoke { id } => revoke(id, context),
     }
+}
+
+/// A token just issued, with its text.
+#[derive(Serialize)]
+struct Issued {
+    id: String,
+    team: String,
+    name: Option<String>,
+    token: String,
+    expires_at: Option<String>,
+}
+
+fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: &Context) -> Result<(), Failure> {
+    let now = Clock::system().unix_seconds();
+    let expires_at = expires.map(|expires| now.saturating_add(expires.as_secs()));
+    let made = Token::generate();
+    let new = NewToken {
+        id: made.id(),
+        team: team.clone(),
+        sha256: made.digest(),
+        name: name.unwrap_or_default().to_owned(),
+        expires_at,
+    };
+    with_store(context, async |store| Ok(store.add_tokens(vec![new]).await?))?;
+    let issued = Issued {
+        id: made.id().to_string(),
+        team: team.to_string(),
+        name: name.map(str::to_owned),
+        token: made.show().to_owned(),
+        expires_at: expires_at.map(moment),
+    };
+    context.print(&issued, || {
+        let end = issued.expires_at.as_deref().map_or_else(String::new, |end| format!("expires {end}\n"));
+        format!("id      {}\ntoken   {}\n{end}the token is not shown again\n", issued.id, issued.token)
+    })
+}
+
+/// A token in a list.
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    team: String,
+    name: Option<String>,
+    state: &'static str,
+    created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+}
+
+impl Listed {
+    fn of(row: &TokenRow, now: u64) -> Self {
+        let expired = row.expires_at.is_some_and(|end| end <= now);
+        Self {
+            id: row.id.to_string(),
+            team: row.team.to_string(),
+            name: Some(row.name.clone()).filter(|name| !name.is_empty()),
+            state: match row.revoked_at {
+                Some(_) => "revoked",
+                None if expired => "expired",
+                None => "active",
+            },
+            created_at: moment(row.created_at),
+            expires_at: row.expires_at.map(moment),
+            revoked_at: row.revoked_at.map(moment),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let or_never = |time: &Option<String>| time.clone().unwrap_or_else(|| "never".to_owned());
+        let name = self.name.clone().unwrap_or_default();
+        let (state, expires) = (self.state.to_owned(), or_never(&self.expires_at));
+        vec![self.id.clone(), self.team.clone(), state, self.created_at.clone(), expires, name]
+    }
+}
+
+fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
+    let rows = with_store(context, async |store| Ok(store.tokens(team).await?))?;
+    let now = Clock::system().unix_seconds();
+    let all: Vec<Listed> = rows.iter().map(|row| Listed::of(row, now)).collect();
+    let head = ["TOKEN_ID", "TEAM", "STATE", "CREATED", "EXPIRES", "NAME"];
+    context.print(&all, || table(&head, &all.iter().map(Listed::row).collect::<Vec<_>>()))
+}
+
+/// Takes an id, or the token itself: whoever finds a leaked token has no id at hand.
+fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
+    let id = Token::parse(text).map_or_else(|| TokenId::new(text), |token| token.id());
+    let row = with_store(context, async |store| Ok(store.revoke_token(&id).await?))?;
+    let now = Clock::system().unix_seconds();
+    context.print(&Listed::of(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
 }
 
 /// A token and what to write into the config file for it.

@@ -116,6 +116,8 @@ pub struct TeamState {
     pub disabled: bool,
     /// Its own policy.
     pub policy: Arc<TeamPolicy>,
+    /// Grants that its Access Tokens may carry; `None`: all.
+    pub grants: Option<Arc<[String]>>,
     /// Its key; a master team acts with the master credential.
     pub key: Option<Arc<Key>>,
 }

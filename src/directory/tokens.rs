@@ -19,13 +19,16 @@ pub struct TokenEntry {
     pub id: TokenId,
     /// Whose it is.
     pub team: Arc<TeamCell>,
-    /// Unix second from which it is refused; `u64::MAX`: never.
+    /// Unix second from which it is refused; `u64::MAX`: never; [`TokenEntry::REVOKED`]: it was revoked.
     pub expires: u64,
     /// Unix second of its last use, for `token list`; 0: not since this broker started.
     pub last_use: AtomicU64,
 }
 
 impl TokenEntry {
+    /// The end of a token that was revoked: kept for a while, so that the audit can tell it from an unknown one.
+    pub const REVOKED: u64 = 0;
+
     /// A token of `team`.
     pub fn new(id: TokenId, team: Arc<TeamCell>, expires: Option<u64>) -> Self {
         Self { id, team, expires: expires.unwrap_or(u64::MAX), last_use: AtomicU64::new(0) }

@@ -1,5 +1,20 @@
 //! The life of a key, and leases of it.
+//!
+//! [`lease`] is all that a request sees. [`Life`] changes keys; [`Feed`] carries what the store knows into the directory;
+//! [`Keeper`] runs both beside a broker. [`access_token`] signs with a team's key what no team could sign.
 
+pub mod access_token;
+mod feed;
+mod keeper;
 mod lease;
+mod life;
+mod reconcile;
+mod recover;
+mod upstream_keys;
 
+pub use feed::{Feed, Health};
+pub use keeper::Keeper;
 pub use lease::{Lease, lease};
+pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError};
+pub use reconcile::Reconciled;
+pub use upstream_keys::{KeysError, Listed};

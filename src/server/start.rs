@@ -9,6 +9,7 @@ use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::keys::Keeper;
 use crate::metrics::Metrics;
 use crate::net::{bind_tcp, bind_unix};
 use crate::tls::callers::CallerTls;
@@ -28,6 +29,7 @@ pub struct Server {
     addresses: Addresses,
     directory: Arc<Directory>,
     trail: Trail,
+    keeper: Option<Keeper>,
     clock: Clock,
     metrics: Arc<Metrics>,
     shared: watch::Sender<Shared>,
@@ -81,10 +83,12 @@ impl Server {
         };
         let directory = Arc::new(Directory::default());
         let shared = share(config, Arc::clone(&directory), None, clock)?;
+        let keeper = keep(&shared, &directory, &trail, clock)?;
         let mut server = Self {
             addresses: Addresses { proxy, tls: tls_at, unix: listen.unix },
             directory,
             trail,
+            keeper,
             clock: clock.clone(),
             metrics: Arc::default(),
             shared: watch::Sender::new(shared),
@@ -123,6 +127,9 @@ impl Server {
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
         let before = self.shared.borrow().clone();
         let shared = share(config, Arc::clone(&directory), Some(&before), &self.clock)?;
+        if let Some(keeper) = &self.keeper {
+            keeper.reload(&shared.config);
+        }
         self.directory = directory;
         self.shared.send_replace(shared);
         Ok(())
@@ -136,6 +143,11 @@ impl Server {
     /// What requests are judged by.
     pub const fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// The store, and what keeps the directory up to date with it; `None` without `[store]`.
+    pub const fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
     }
 
     /// The audit.
@@ -162,6 +174,8 @@ impl Server {
                 Err(_) => tracing::error!("a core's thread panicked"),
             }
         }
+        // Its last steps go into the trail too.
+        self.keeper = None;
         self.trail.close();
         if let Some(path) = self.addresses.unix.take() {
             // Already gone is as good.
@@ -174,6 +188,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Opens the store, if there is one, and loads the directory from it.
+fn keep(
+    shared: &Shared,
+    directory: &Arc<Directory>,
+    trail: &Trail,
+    clock: &Clock,
+) -> Result<Option<Keeper>, StartError> {
+    let Some(store) = &shared.config.store else { return Ok(None) };
+    let keeper = Keeper::start(&shared.config, store, Arc::clone(directory), trail.clone(), clock.clone());
+    keeper.map(Some).map_err(|error| StartError::of("store", error))
 }
 
 /// Runtimes to start.

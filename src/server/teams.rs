@@ -34,6 +34,7 @@ fn state(config: &Config, team: &config::Team) -> TeamState {
         accounts: accounts.into(),
         disabled: false,
         policy: Arc::new(team.policy.clone()),
+        grants: None,
         key,
     }
 }

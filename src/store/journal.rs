@@ -189,6 +189,11 @@ impl Store {
         Ok(Entry { owner: owner.to_owned(), ..entry.clone() })
     }
 
+    /// What the `FriendlyName` of every key made through this store begins with.
+    pub fn own_prefix(&self) -> String {
+        own_prefix(self.instance())
+    }
+
     /// Whether sidekey itself made this key, by its journal.
     pub async fn made_here(&self, sid: &KeySid) -> Result<bool> {
         let sql = "SELECT id FROM journal WHERE new_sid = ?1 AND op <> 'import'";
@@ -212,6 +217,11 @@ impl Store {
 
 async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
     let row = teams::one(tx, team).await?.ok_or_else(|| StoreError::unknown("team", team))?;
+    let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
+    if !tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
+        let text = format!("an interrupted change of {team}'s key can't be settled yet: see `sidekey key list {team}`");
+        return Err(StoreError::Refused(text));
+    }
     let held = keys::current(tx, team).await?;
     match (op, &held) {
         (Op::Create, Some(key)) if key.state == KeyState::Active => {
@@ -342,8 +352,7 @@ fn friendly_name(instance: &str, team: &TeamId, number: i64) -> String {
     format!("{head}{}{tail}", &team.as_str()[..room])
 }
 
-/// What the `FriendlyName` of every key made through this store begins with.
-pub(crate) fn own_prefix(instance: &str) -> String {
+fn own_prefix(instance: &str) -> String {
     format!("sidekey:{instance}:")
 }
 

@@ -5,10 +5,11 @@ use super::error::{Result, StoreError};
 use super::journal::{self, Draft, Op, Step};
 use super::rows::{KeyRow, KeyState, SealedKey};
 use super::seal::{Place, Sealer};
-use super::value::{Row, time};
+use super::value::{Row, Value, time};
 use super::{Store, changes, teams};
 use crate::ids::{KeySid, TeamId};
 use crate::secret::Secret;
+use std::time::Duration;
 
 const COLUMNS: &str = "sid, team, version, state, restricted, imported, friendly_name, created_at, last_used_at, sealed
     FROM keys";
@@ -56,6 +57,30 @@ impl Store {
         debug_assert!(state.is_current(), "a mark never moves a key through its life");
         let mut tx = self.write().await?;
         let outcome = mark(&mut tx, sid, state).await;
+        tx.finish(outcome).await
+    }
+
+    /// Enabled teams whose current key is older than their own time between rotations, or than `every` where they have
+    /// none; with that time.
+    pub async fn rotations_due(&self, every: Option<Duration>) -> Result<Vec<(TeamId, Duration)>> {
+        let sql = format!(
+            "SELECT keys.team, COALESCE(teams.rotate_every, ?2) FROM keys JOIN teams ON teams.name = keys.team
+            WHERE keys.state IN {CURRENT} AND teams.disabled = 0
+            AND keys.created_at + COALESCE(teams.rotate_every, ?2) <= ?1 ORDER BY keys.team"
+        );
+        let params = vec![time(self.now()), every.map_or(Value::Null, |every| time(every.as_secs()))];
+        let rows = self.read().await?.query(&sql, params).await?;
+        let read = |row: &Row| {
+            let team = TeamId::parse(row.text(0)?).ok_or_else(|| odd("a key's team"))?;
+            Ok((team, Duration::from_secs(row.time(1)?)))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Forgets an imported key and leaves it to whoever made it.
+    pub async fn release_key(&self, sid: &KeySid) -> Result<()> {
+        let mut tx = self.write().await?;
+        let outcome = release(&mut tx, sid).await;
         tx.finish(outcome).await
     }
 
@@ -122,6 +147,15 @@ pub(super) async fn insert(tx: &mut Tx, sealer: &Sealer, key: &KeyRow, secret: &
     ];
     tx.execute(sql, values).await?;
     Ok(())
+}
+
+async fn release(tx: &mut Tx, sid: &KeySid) -> Result<()> {
+    let key = one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
+    if !key.imported {
+        return Err(StoreError::Refused(format!("key {sid} was made by sidekey: revoke it")));
+    }
+    tx.execute("DELETE FROM keys WHERE sid = ?1", vec![sid.as_str().into()]).await?;
+    changes::note_key(tx, &key.team).await.map(|_| ())
 }
 
 async fn mark(tx: &mut Tx, sid: &KeySid, state: KeyState) -> Result<bool> {

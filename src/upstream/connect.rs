@@ -2,7 +2,7 @@
 
 use crate::config;
 use crate::net::Stream;
-use crate::tls::upstream::{ALPN_ANY, client_config};
+use crate::tls::upstream::{ALPN_ANY, ALPN_HTTP1, client_config};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::fmt;
@@ -59,6 +59,14 @@ impl Connector {
     /// A CA file that gives no root.
     pub fn new(upstream: &config::Upstream) -> Result<Self, crate::tls::Error> {
         Ok(Self { tls: client_config(upstream.ca.as_deref(), ALPN_ANY)?, timeout: upstream.connect_timeout })
+    }
+
+    /// Settings for calls that want one answer and no more: HTTP/1.1 alone.
+    ///
+    /// # Errors
+    /// A CA file that gives no root.
+    pub fn http1(upstream: &config::Upstream) -> Result<Self, crate::tls::Error> {
+        Ok(Self { tls: client_config(upstream.ca.as_deref(), ALPN_HTTP1)?, timeout: upstream.connect_timeout })
     }
 
     /// Opens a connection, within `connect_timeout`.

@@ -5,6 +5,7 @@
 //! over HTTP/1.1 or HTTP/2.
 
 mod connect;
+pub mod control;
 mod h1;
 mod h2;
 mod lane;

@@ -4,6 +4,7 @@ mod audit;
 mod cli;
 mod config;
 mod demo;
+mod keys;
 mod layering;
 mod reach;
 mod sandbox;

@@ -5,3 +5,4 @@ pub mod postgres;
 pub mod raw;
 pub mod source;
 pub mod upstream;
+pub mod world;

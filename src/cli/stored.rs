@@ -1,0 +1,99 @@
+//! What the commands that work on the store share: opening it, times as text, tables for people.
+
+use super::{Context, Failure};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::keys::{Life, LifeError};
+use crate::store::{Store, StoreError};
+use std::fmt::Write as _;
+
+/// Opens the store of the config and runs `work` on it.
+pub(super) fn with_store<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(Store) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    with_config(context, async |store, _| work(store).await)
+}
+
+/// The same with the life of keys: it speaks to the upstream.
+pub(super) fn with_life<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(Life) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    // The trail is the broker's alone: two processes can't write one chain.
+    with_config(context, async |store, config| work(Life::new(store, &config.upstream, Clock::system(), None)).await)
+}
+
+/// The same with the config at hand.
+pub(super) fn with_config<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(Store, &Config) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let config = context.load()?;
+    let Some(settings) = &config.store else {
+        let file = context.path().display();
+        return Err(Failure::failed(format!(
+            "this command needs [store] in {file}; teams declared in the file are edited there"
+        )));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(settings, Clock::system()).await?;
+        work(store, &config).await
+    })
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<LifeError> for Failure {
+    fn from(error: LifeError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+/// A Unix second in RFC 3339, UTC.
+pub(super) fn moment(second: u64) -> String {
+    let instant = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    instant.map_or_else(|| second.to_string(), |instant| instant.to_string())
+}
+
+/// Columns for people: a head, then rows, padded to the widest cell.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |at: usize| {
+        let cells = rows.iter().map(|row| row.get(at).map_or(0, |cell| cell.chars().count()));
+        cells.chain([head[at].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // A String takes all that is written to it.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        assert_eq!(moment(1_465_858_204), "2016-06-13T22:50:04Z");
+    }
+
+    #[test]
+    fn tables_are_padded() {
+        let rows = [vec!["billing".to_owned(), "x".to_owned()], vec!["a".to_owned(), String::new()]];
+        assert_eq!(table(&["TEAM", "KEY"], &rows), "TEAM     KEY\nbilling  x\na\n");
+    }
+}

@@ -1,0 +1,311 @@
+//! What the store knows, carried into the directory: all of it once, then change by change.
+//!
+//! Requests never wait for this: they read the directory. When the store is lost, the directory stays as it was until
+//! `store.max_staleness` is over; then it refuses.
+
+use crate::clock::Clock;
+use crate::config::{Config, Kind};
+use crate::directory::{Directory, Key, TeamState, TokenEntry};
+use crate::ids::{AccountSid, KeySid, TeamId};
+use crate::store::{Catchup, Change, KeyState, Result, SealedKey, Store, TeamRow, TokenRow};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Tokens handed to the directory at once while everything is loaded: each of its shards is then copied a few times, not
+/// once a token.
+const CHUNK: usize = 100_000;
+
+/// How long a revoked or expired token is still told from an unknown one in the audit; then it takes no memory.
+const REMEMBERED: u64 = 30 * 24 * 3600;
+
+/// A key's last use is written when it is this much newer than what was written, in seconds: it is stated to the minute.
+const TOUCH: u64 = 60;
+
+/// How the feed does, for `/readyz` and the metrics.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Unix second of the last answer of the store; 0: none yet.
+    heard: AtomicU64,
+    /// Unix second since which the store has not answered; 0: it answers.
+    lost: AtomicU64,
+    /// Changes applied so far.
+    applied: AtomicU64,
+}
+
+impl Health {
+    /// Since which Unix second the store has not answered; `None`: it answers.
+    pub fn lost_since(&self) -> Option<u64> {
+        Some(self.lost.load(Ordering::Relaxed)).filter(|second| *second != 0)
+    }
+
+    /// Unix second of the store's last answer.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Changes applied since the start.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+}
+
+/// Carries changes into a directory.
+#[derive(Debug)]
+pub struct Feed {
+    store: Store,
+    directory: Arc<Directory>,
+    /// What a standard team without accounts is pinned to.
+    account: AccountSid,
+    max_staleness: Duration,
+    /// Teams of the config file.
+    declared: HashSet<TeamId>,
+    clock: Clock,
+    health: Arc<Health>,
+    position: i64,
+    /// Keys that were replaced, with the last change before that: some request may still hold one.
+    replaced: Vec<(i64, Weak<Key>)>,
+    /// The store's teams; others are the config file's.
+    teams: HashSet<TeamId>,
+    /// What the store was last told of each key: its last use, and whether the upstream refused it.
+    told: HashMap<KeySid, (u64, bool)>,
+}
+
+impl Feed {
+    /// A feed of this store into this directory. Teams that the config file declares are left as the file has them.
+    pub fn new(store: Store, directory: Arc<Directory>, config: &Config, clock: Clock) -> Self {
+        Self {
+            store,
+            directory,
+            account: config.upstream.account_sid,
+            max_staleness: config.store.as_ref().map_or(Duration::MAX, |store| store.max_staleness),
+            declared: config.teams.iter().map(|team| team.name.clone()).collect(),
+            clock,
+            health: Arc::default(),
+            position: 0,
+            replaced: Vec::new(),
+            teams: HashSet::new(),
+            told: HashMap::new(),
+        }
+    }
+
+    /// How it does.
+    pub const fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// The last change that was applied.
+    pub const fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Loads everything. What is in the directory and no longer in the store goes.
+    pub async fn load(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut tokens = Vec::new();
+        let now = self.clock.unix_seconds();
+        let since = self.position;
+        let store = self.store.clone();
+        let position = store
+            .load_all(|change| match change {
+                Change::Token(row) if !self.declared.contains(&row.team) => {
+                    tokens.extend(self.entry(&row, now).map(|entry| (row.sha256, entry)));
+                    if tokens.len() >= CHUNK {
+                        self.directory.put_tokens(tokens.drain(..));
+                    }
+                }
+                other => {
+                    if let Change::Team(row) = &other {
+                        seen.insert(row.name.clone());
+                    }
+                    self.apply(other, since);
+                }
+            })
+            .await?;
+        self.directory.put_tokens(tokens);
+        let gone: Vec<TeamId> = self.teams.difference(&seen).cloned().collect();
+        for name in gone {
+            self.apply(Change::TeamGone(name), since);
+        }
+        self.position = position;
+        self.heard();
+        Ok(())
+    }
+
+    /// Applies what has changed since; answers whether there was anything.
+    pub async fn follow(&mut self) -> Result<bool> {
+        let start = self.position;
+        loop {
+            match self.store.changes_since(self.position).await? {
+                Catchup::Reload => {
+                    tracing::warn!("too many changes were missed, or the store was restored: loading all of it");
+                    self.load().await?;
+                }
+                Catchup::Changes { changes, through } => {
+                    let before = self.position;
+                    for change in changes {
+                        self.apply(change, before);
+                        self.health.applied.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.position = through;
+                    self.heard();
+                    if through == before {
+                        return Ok(self.position != start);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The store did not answer: how long that has been is what `/readyz` says.
+    pub fn lost(&self) {
+        let now = self.clock.unix_seconds();
+        let _ = self.health.lost.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The last change from whose time on no request of this process holds a replaced key.
+    pub fn drained(&mut self) -> i64 {
+        self.replaced.retain(|(_, key)| key.strong_count() > 0);
+        self.replaced.iter().map(|(before, _)| *before).min().unwrap_or(self.position)
+    }
+
+    /// Tells the store which keys were used, and how the upstream took them.
+    pub async fn report(&mut self) -> Result<()> {
+        let mut used = Vec::new();
+        let mut marks = Vec::new();
+        for cell in self.directory.teams() {
+            let Some(key) = cell.load().key.clone() else { continue };
+            let Some(sid) = key.key_sid() else { continue };
+            let (last_use, rejected) = (key.last_use(), key.is_rejected());
+            let told = self.told.entry(sid).or_insert((0, false));
+            if last_use >= told.0 + TOUCH {
+                told.0 = last_use;
+                used.push((sid, last_use));
+            }
+            if rejected != told.1 {
+                told.1 = rejected;
+                marks.push((sid, if rejected { KeyState::Rejected } else { KeyState::Active }));
+            }
+        }
+        self.store.touch_keys(&used).await?;
+        for (sid, state) in marks {
+            if self.store.mark_key(&sid, state).await? {
+                tracing::warn!(%sid, state = state.name(), "the upstream's view of a key changed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `change` so. `before` is the last change before it that is known to be applied.
+    fn apply(&mut self, change: Change, before: i64) {
+        if self.is_declared(&change) {
+            return;
+        }
+        let now = self.clock.unix_seconds();
+        match change {
+            Change::Team(row) => {
+                self.teams.insert(row.name.clone());
+                self.put_team(row);
+            }
+            Change::TeamGone(name) => {
+                self.teams.remove(&name);
+                self.set_key(&name, None, before);
+                self.directory.remove_team(&name);
+            }
+            Change::Token(row) => match self.entry(&row, now) {
+                Some(entry) => self.directory.put_token(row.sha256, entry),
+                None => self.directory.remove_token(&row.sha256),
+            },
+            Change::TokenGone(digest) => self.directory.remove_token(&digest),
+            Change::Key(name, key) => self.set_key(&name, key, before),
+        }
+    }
+
+    /// Whether a change is about a team of the config file, which wins over the store's.
+    fn is_declared(&self, change: &Change) -> bool {
+        let team = match change {
+            Change::Team(row) => &row.name,
+            Change::TeamGone(name) | Change::Key(name, _) => name,
+            Change::Token(row) => &row.team,
+            Change::TokenGone(_) => return false,
+        };
+        let declared = self.declared.contains(team);
+        if declared && matches!(change, Change::Team(_)) {
+            tracing::warn!(%team, "is in the config file and in the store: the file is heard");
+        }
+        declared
+    }
+
+    fn put_team(&self, row: TeamRow) {
+        let mut accounts = row.accounts;
+        if accounts.is_empty() && row.kind == Kind::Standard {
+            accounts.push(self.account);
+        }
+        let key = self.directory.team(&row.name).and_then(|cell| cell.load().key.clone());
+        self.directory.put_team(TeamState {
+            id: row.name,
+            kind: row.kind,
+            accounts: accounts.into(),
+            disabled: row.disabled,
+            policy: Arc::new(row.policy),
+            grants: row.grants.map(Into::into),
+            key,
+        });
+    }
+
+    fn entry(&self, row: &TokenRow, now: u64) -> Option<TokenEntry> {
+        let team = self.directory.team(&row.team)?;
+        let ends = match row.revoked_at {
+            Some(at) => Some(at),
+            None => row.expires_at,
+        };
+        if ends.is_some_and(|end| end + REMEMBERED < now) {
+            return None;
+        }
+        let expires = if row.revoked_at.is_some() { Some(TokenEntry::REVOKED) } else { row.expires_at };
+        Some(TokenEntry::new(row.id.clone(), team, expires))
+    }
+
+    fn set_key(&mut self, name: &TeamId, key: Option<Box<SealedKey>>, before: i64) {
+        let Some(cell) = self.directory.team(name) else { return };
+        let old = cell.load().key.clone();
+        let new = match (&old, key) {
+            // The same key, only marked: requests, counts and last use stay with it.
+            (Some(old), Some(key)) if old.key_sid() == Some(key.row.sid) => {
+                if key.row.state == KeyState::Active {
+                    old.accept();
+                } else {
+                    old.reject();
+                }
+                return;
+            }
+            (_, key) => key.map(|key| Arc::new(fresh(*key))),
+        };
+        cell.update(|state| state.key.clone_from(&new));
+        if let Some((sid, new)) = new.as_ref().and_then(|new| Some((new.key_sid()?, new))) {
+            self.told.insert(sid, (0, new.is_rejected()));
+        }
+        if let Some(old) = old {
+            if let Some(sid) = old.key_sid() {
+                self.told.remove(&sid);
+            }
+            self.replaced.push((before, Arc::downgrade(&old)));
+        }
+    }
+
+    fn heard(&self) {
+        let now = self.clock.unix_seconds();
+        self.health.heard.store(now, Ordering::Relaxed);
+        self.health.lost.store(0, Ordering::Relaxed);
+        self.directory.set_fresh_until(now.saturating_add(self.max_staleness.as_secs()));
+    }
+}
+
+fn fresh(key: SealedKey) -> Key {
+    let made = Key::new(key.row.sid.as_str(), key.secret, !key.row.restricted);
+    if key.row.state != KeyState::Active {
+        made.reject();
+    }
+    made
+}

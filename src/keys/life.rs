@@ -1,0 +1,342 @@
+//! The life of a key: create, rotate, revoke, and what a delete of a team takes along.
+//!
+//! A new key is made before the old one is broken: create → prove with a harmless call → swap SID and secret as one value
+//! → wait until no request holds the old key → grace → delete the old key upstream. Each step is journalled before it is
+//! taken (`store::journal`), one process at a time takes steps (`store::lock`), and whoever takes the lock first settles
+//! what a dead process left behind (`recover`). A team that had a working key never loses it to a rotation.
+
+use super::upstream_keys::{KeysError, Proof, UpstreamKeys};
+use crate::audit::Trail;
+use crate::clock::Clock;
+use crate::config;
+use crate::ids::{KeySid, TeamId};
+use crate::secret::Secret;
+use crate::store::{Entry, KeyRow, KeysLock, Op, Step, Store, StoreError};
+use arc_swap::{ArcSwap, Guard};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Grace of a rotation unless it is told: long enough for devices to fetch a new Access Token, which dies with the key
+/// that signed it, and short enough that the account's number of keys stays small.
+pub const DEFAULT_GRACE: Duration = Duration::from_mins(10);
+
+/// How long a request that holds an old key may keep it alive beyond its grace. A request that is answered has long been
+/// let in; this ends a replica that says nothing.
+pub const LONGEST_DRAIN: Duration = Duration::from_mins(1);
+
+/// How long to wait for another process that changes keys: longer than one change with all its tries takes.
+const LOCK_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits between tries of a proof: a new key takes a moment to be known everywhere at the upstream.
+const PROOF_WAITS: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// Changes keys. One value serves a whole process.
+#[derive(Debug)]
+pub struct Life {
+    pub(super) store: Store,
+    upstream: ArcSwap<Result<UpstreamKeys, KeysError>>,
+    /// Names this process in the journal.
+    pub(super) owner: String,
+    pub(super) clock: Clock,
+    trail: Option<Trail>,
+}
+
+/// Why a key was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LifeError {
+    /// The store's word.
+    Store(StoreError),
+    /// The upstream's word.
+    Upstream(KeysError),
+    /// Something else stood against it; the text says what, and how things stand now.
+    Failed(String),
+}
+
+impl fmt::Display for LifeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Upstream(error) => error.fmt(f),
+            Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for LifeError {}
+
+impl From<StoreError> for LifeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<KeysError> for LifeError {
+    fn from(error: KeysError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+/// The upstream's Keys API, held for one change.
+pub(super) struct Held(Guard<Arc<Result<UpstreamKeys, KeysError>>>);
+
+impl Held {
+    /// The API, or why there is none.
+    pub(super) fn keys(&self) -> Result<&UpstreamKeys, LifeError> {
+        self.0.as_ref().as_ref().map_err(|error| LifeError::Upstream(error.clone()))
+    }
+}
+
+impl Life {
+    /// Changes keys of this store at this upstream, and records it in `trail` if there is one.
+    pub fn new(store: Store, upstream: &config::Upstream, clock: Clock, trail: Option<Trail>) -> Self {
+        let mut number = [0; 8];
+        aws_lc_rs::rand::fill(&mut number).expect("aws-lc aborts rather than return without random bytes");
+        Self {
+            store,
+            upstream: ArcSwap::from_pointee(UpstreamKeys::new(upstream)),
+            owner: hex::encode(number),
+            clock,
+            trail,
+        }
+    }
+
+    /// Speaks to this upstream from now on: the config was reloaded.
+    pub fn set_upstream(&self, upstream: &config::Upstream) {
+        self.upstream.store(Arc::new(UpstreamKeys::new(upstream)));
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Makes a team's first key, or replaces one that the upstream no longer takes.
+    pub async fn create(&self, team: &TeamId) -> Result<KeyRow, LifeError> {
+        let entry = self.replace(Op::Create, team, DEFAULT_GRACE).await?;
+        self.new_key(&entry).await
+    }
+
+    /// Replaces a team's key. When this returns, requests use the new one; the old one is deleted when no request holds
+    /// it and its grace is over, by [`Life::retire_due`].
+    pub async fn rotate(&self, team: &TeamId, grace: Duration) -> Result<(KeyRow, Entry), LifeError> {
+        let entry = self.replace(Op::Rotate, team, grace).await?;
+        Ok((self.new_key(&entry).await?, entry))
+    }
+
+    /// Takes in a key that was made elsewhere. Speaks to nobody.
+    pub async fn import(
+        &self,
+        team: &TeamId,
+        sid: KeySid,
+        secret: &Secret,
+        restricted: bool,
+    ) -> Result<KeyRow, LifeError> {
+        let key = self.store.import_key(team, sid, secret, restricted).await?;
+        self.record("key.import", &format!("{sid} of {team}"), "done");
+        Ok(key)
+    }
+
+    /// Takes a key out of use, at once and for good, and deletes it upstream. If the upstream can't be reached, the key
+    /// is out of use all the same, and its deletion is tried again by whoever changes keys next.
+    pub async fn revoke(&self, sid: &KeySid) -> Result<(), LifeError> {
+        // The key must be one of ours, and the upstream must be known, before anything changes.
+        let row = self.store.key(sid).await?;
+        let held = self.upstream();
+        let upstream = held.keys()?;
+        let entry = self.store.begin_revoke(sid, &self.owner).await?;
+        let subject = format!("{sid} of {}", row.team);
+        let outcome = match upstream.delete(sid, row.restricted).await {
+            Ok(()) => Ok(self.store.key_deleted(&entry).await.map(|_| ())?),
+            Err(error) => Err(LifeError::Failed(format!(
+                "key {sid} is out of use, but not deleted at the upstream yet ({error}); it is tried again by the broker \
+                and by every key command"
+            ))),
+        };
+        self.record("key.revoke", &subject, if outcome.is_ok() { "done" } else { "not deleted upstream yet" });
+        outcome
+    }
+
+    /// Deletes a team, its tokens and its keys. Keys that sidekey made are deleted upstream; imported ones are let go.
+    pub async fn delete_team(&self, team: &TeamId) -> Result<(), LifeError> {
+        let keys = self.store.keys(Some(team)).await?;
+        if keys.iter().any(|key| !key.imported) {
+            self.upstream().keys()?;
+        }
+        if !keys.is_empty() {
+            // Before its keys go: its callers are told that their proof is no good, not that there is no key.
+            self.store.set_team_disabled(team, true).await?;
+        }
+        for key in keys {
+            if key.imported {
+                self.store.release_key(&key.sid).await?;
+                continue;
+            }
+            self.revoke(&key.sid).await.map_err(|error| {
+                LifeError::Failed(format!("team {team} is disabled, but not deleted yet: {error}; delete it again"))
+            })?;
+        }
+        self.store.delete_team(team).await?;
+        self.record("team.delete", team.as_str(), "done");
+        Ok(())
+    }
+
+    /// Writes an admin action into the trail, if this process has one. A change that can't be recorded is not undone.
+    pub fn record(&self, action: &str, subject: &str, result: &str) {
+        if let Some(trail) = &self.trail
+            && let Err(error) = trail.admin_record("sidekey", action, subject, result)
+        {
+            tracing::error!(%error, action, subject, "the audit did not take this");
+        }
+        tracing::info!(action, subject, result, "key life");
+    }
+
+    pub(super) fn upstream(&self) -> Held {
+        Held(self.upstream.load())
+    }
+
+    /// The right to change keys, waited for.
+    pub(super) async fn exclusive(&self) -> Result<KeysLock, LifeError> {
+        let until = self.clock.instant() + LOCK_PATIENCE;
+        loop {
+            if let Some(lock) = self.store.try_keys_lock().await? {
+                return Ok(lock);
+            }
+            if self.clock.instant() > until {
+                return Err(LifeError::Failed("another sidekey is changing keys; try again".to_owned()));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn new_key(&self, entry: &Entry) -> Result<KeyRow, LifeError> {
+        let sid = entry.new_sid.ok_or_else(|| LifeError::Failed("the journal lost the new key".to_owned()))?;
+        Ok(self.store.key(&sid).await?)
+    }
+
+    async fn replace(&self, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
+        let held = self.upstream();
+        held.keys()?;
+        let lock = self.exclusive().await?;
+        self.recover(&lock).await?;
+        let permissions = self.store.team(team).await?.key_permissions;
+        let entry = self.store.begin_key(op, team, &self.owner).await?;
+        let outcome = self.carry_through(&lock, held.keys()?, entry, (&permissions, grace)).await;
+        let action = if op == Op::Create { "key.create" } else { "key.rotate" };
+        match &outcome {
+            Ok(entry) => {
+                let sid = entry.new_sid.as_ref().map_or("?", KeySid::as_str);
+                self.record(action, &format!("{sid} of {team}"), "done");
+            }
+            Err(error) => self.record(action, team.as_str(), &error.to_string()),
+        }
+        outcome
+    }
+
+    async fn carry_through(
+        &self,
+        lock: &KeysLock,
+        upstream: &UpstreamKeys,
+        entry: Entry,
+        (permissions, grace): (&[String], Duration),
+    ) -> Result<Entry, LifeError> {
+        let (sid, secret) = match upstream.create(&entry.friendly_name, permissions).await {
+            Ok(made) => made,
+            Err(error) => {
+                if let Err(left) = self.take_back(upstream, &entry, &error.to_string(), Some(&error)).await {
+                    tracing::warn!(%left, "a key may be left upstream until the next key command");
+                }
+                return Err(error.into());
+            }
+        };
+        let created = match self.store.key_created(&entry, sid, &secret).await {
+            Ok(created) => created,
+            Err(error) => {
+                // Its secret is known here alone: without a row, nobody could ever use it.
+                upstream.delete(&sid, entry.restricted).await?;
+                return Err(error.into());
+            }
+        };
+        still(lock)?;
+        self.prove_and_swap(upstream, &created, &secret, grace).await
+    }
+
+    /// Proves a created key and puts it in use, or takes it back.
+    pub(super) async fn prove_and_swap(
+        &self,
+        upstream: &UpstreamKeys,
+        entry: &Entry,
+        secret: &Secret,
+        grace: Duration,
+    ) -> Result<Entry, LifeError> {
+        let sid = entry.new_sid.ok_or_else(|| LifeError::Failed("the journal lost the new key".to_owned()))?;
+        match prove(upstream, &sid, secret).await {
+            Proof::Good => Ok(self.store.key_swapped(entry, grace).await?),
+            Proof::Refused(why) | Proof::Unclear(why) => {
+                let why = format!("the new key did not prove good: {why}");
+                let kept = match &entry.old_sid {
+                    Some(old) => format!("{old} stays in use"),
+                    None => "the team has no key".to_owned(),
+                };
+                match self.take_back(upstream, entry, &why, None).await {
+                    Ok(()) => Err(LifeError::Failed(format!("{why}; it was deleted again, and {kept}"))),
+                    Err(error) => Err(LifeError::Failed(format!(
+                        "{why}; {kept}, and the new key {sid} is still to be deleted upstream ({error})"
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// Deletes what the entry made upstream, if anything, and closes the entry.
+    pub(super) async fn take_back(
+        &self,
+        upstream: &UpstreamKeys,
+        entry: &Entry,
+        why: &str,
+        failed: Option<&KeysError>,
+    ) -> Result<(), LifeError> {
+        match (&entry.new_sid, failed) {
+            (Some(sid), _) => upstream.delete(sid, entry.restricted).await?,
+            // Certainly not made.
+            (None, Some(KeysError::NotDone(_) | KeysError::NoMaster)) => {}
+            (None, _) => {
+                for listed in upstream.list(entry.restricted).await? {
+                    if listed.friendly_name.as_deref() == Some(&entry.friendly_name) {
+                        upstream.delete(&listed.sid, listed.restricted).await?;
+                    }
+                }
+            }
+        }
+        debug_assert!(matches!(entry.step, Step::Intended | Step::Created), "what is in use is not taken back");
+        self.store.key_rolled_back(entry, why).await?;
+        Ok(())
+    }
+}
+
+/// Refuses to go on without the lock.
+pub(super) fn still(lock: &KeysLock) -> Result<(), LifeError> {
+    if lock.holds() {
+        return Ok(());
+    }
+    Err(LifeError::Failed(
+        "the connection to the store was lost in between; what was begun is settled later".to_owned(),
+    ))
+}
+
+async fn prove(upstream: &UpstreamKeys, sid: &KeySid, secret: &Secret) -> Proof {
+    let mut waits = PROOF_WAITS.iter();
+    loop {
+        match (upstream.prove(sid, secret).await, waits.next()) {
+            (Proof::Good, _) => return Proof::Good,
+            (_, Some(wait)) => tokio::time::sleep(*wait).await,
+            (failed, None) => return failed,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The upstream's list of keys against the store's.
+
+use super::life::{Life, LifeError};
+use super::upstream_keys::Listed;
+use crate::ids::{KeySid, TeamId};
+use crate::store::{KeyRow, KeyState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Sidekey made them, and no team holds them.
+    pub orphans: Vec<Listed>,
+    /// Sidekey did not make them: they are never deleted.
+    pub strangers: Vec<Listed>,
+    /// A team holds them, and the upstream doesn't list them.
+    pub missing: Vec<(KeySid, TeamId)>,
+    /// Orphans that were deleted just now.
+    pub deleted: Vec<KeySid>,
+}
+
+impl Life {
+    /// Compares, and marks keys that have gone missing or come back. With `delete_orphans`, settles what dead processes
+    /// left behind and deletes orphans; without it, nothing is deleted.
+    pub async fn reconcile(&self, delete_orphans: bool) -> Result<Reconciled, LifeError> {
+        let held = self.upstream();
+        let upstream = held.keys()?;
+        // While a change is under way, its new key would look like an orphan.
+        let lock = self.exclusive().await?;
+        if delete_orphans {
+            self.recover(&lock).await?;
+        }
+        let rows = self.store.keys(None).await?;
+        let teams = self.store.teams().await?;
+        let with_iam =
+            rows.iter().any(|row| row.restricted) || teams.iter().any(|team| !team.key_permissions.is_empty());
+        let listed = upstream.list(with_iam).await?;
+        let mut found = self.sort(&rows, listed).await?;
+        self.mark(&rows, &found.missing).await?;
+        if delete_orphans {
+            for orphan in &found.orphans {
+                upstream.delete(&orphan.sid, orphan.restricted).await?;
+                self.record("key.delete", &format!("orphan {}", orphan.sid), "done");
+                found.deleted.push(orphan.sid);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn sort(&self, rows: &[KeyRow], listed: Vec<Listed>) -> Result<Reconciled, LifeError> {
+        let held: BTreeMap<KeySid, &KeyRow> = rows.iter().map(|row| (row.sid, row)).collect();
+        let there: BTreeSet<KeySid> = listed.iter().map(|key| key.sid).collect();
+        let prefix = self.store.own_prefix();
+        let mut found = Reconciled::default();
+        for key in listed.into_iter().filter(|key| !held.contains_key(&key.sid)) {
+            let named = key.friendly_name.as_deref().is_some_and(|name| name.starts_with(&prefix));
+            if named || self.store.made_here(&key.sid).await? {
+                found.orphans.push(key);
+            } else {
+                found.strangers.push(key);
+            }
+        }
+        let expected = |row: &&KeyRow| row.state.is_current() || row.state == KeyState::Retiring;
+        let gone = rows.iter().filter(expected).filter(|row| !there.contains(&row.sid));
+        found.missing = gone.map(|row| (row.sid, row.team.clone())).collect();
+        Ok(found)
+    }
+
+    async fn mark(&self, rows: &[KeyRow], missing: &[(KeySid, TeamId)]) -> Result<(), LifeError> {
+        for row in rows {
+            let gone = missing.iter().any(|(sid, _)| *sid == row.sid);
+            match (row.state, gone) {
+                (KeyState::Active | KeyState::Rejected, true) => {
+                    self.store.mark_key(&row.sid, KeyState::Missing).await?;
+                }
+                (KeyState::Missing, false) => {
+                    self.store.mark_key(&row.sid, KeyState::Active).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! The upstream's own Keys API, spoken with the master credential.
+//!
+//! Standard keys are made through the 2010 API, Restricted ones through iam, which alone knows their permissions; the
+//! 2010 API takes a `Policy` silently and makes a Standard key (live tests of Twilio's API).
+
+use crate::config;
+use crate::directory::Key;
+use crate::ids::KeySid;
+use crate::secret::Secret;
+use crate::upstream::control::{Answer, Call, CallError, Control};
+use http::{HeaderValue, Method};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+const API: &str = "api.twilio.com";
+const IAM: &str = "iam.twilio.com";
+
+/// Keys asked for at once; the most that Twilio takes (Twilio docs, paging).
+const PAGE: u32 = 1000;
+
+/// Pages read of one list. Twilio does not say how many keys an account may have; this is a million.
+const MAX_PAGES: usize = 1000;
+
+/// Waits between tries while the upstream is busy (429: not processed, safe to repeat; Twilio docs, error 20429).
+const BUSY_WAITS: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Speaks to the Keys API.
+#[derive(Debug)]
+pub struct UpstreamKeys {
+    control: Control,
+    master: HeaderValue,
+}
+
+/// Why the upstream's Keys API did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysError {
+    /// No `[upstream.master]`.
+    NoMaster,
+    /// Certainly not carried out: not sent, or refused with this status and Twilio's code and message.
+    NotDone(String),
+    /// May have been carried out.
+    Unclear(String),
+}
+
+impl fmt::Display for KeysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMaster => f.write_str(
+                "keys are managed with [upstream.master], and the config has none: add its username and password",
+            ),
+            Self::NotDone(why) | Self::Unclear(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<CallError> for KeysError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unsent(why) => Self::NotDone(format!("the upstream can't be reached: {why}")),
+            CallError::Unclear(why) => Self::Unclear(format!("the upstream did not answer: {why}")),
+        }
+    }
+}
+
+/// A key as the upstream lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its SID.
+    pub sid: KeySid,
+    /// Its name, if it has one.
+    pub friendly_name: Option<String>,
+    /// When it was made, in the upstream's own spelling.
+    pub date_created: Option<String>,
+    /// Whether only iam knows it, or knows it as a Restricted one.
+    pub restricted: bool,
+}
+
+/// What a harmless call with a key showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The upstream takes the key.
+    Good,
+    /// The upstream refuses it.
+    Refused(String),
+    /// It can't be told now.
+    Unclear(String),
+}
+
+impl UpstreamKeys {
+    /// Speaks as `[upstream.master]`.
+    ///
+    /// # Errors
+    /// No master credential, or a CA file that gives no root.
+    pub fn new(upstream: &config::Upstream) -> Result<Self, KeysError> {
+        let master = upstream.master.as_ref().ok_or(KeysError::NoMaster)?;
+        let control = Control::new(upstream).map_err(|error| KeysError::NotDone(format!("upstream.ca: {error}")))?;
+        let master = authorization(&Key::new(&master.username, master.password.clone(), false))?;
+        Ok(Self { control, master })
+    }
+
+    /// Makes a key; with permissions, a Restricted one.
+    pub async fn create(&self, name: &str, permissions: &[String]) -> Result<(KeySid, Secret), KeysError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("FriendlyName", name);
+        let (host, target) = if permissions.is_empty() {
+            (API, self.path("/Keys.json"))
+        } else {
+            let policy = serde_json::json!({ "allow": permissions }).to_string();
+            form.append_pair("AccountSid", self.account()).append_pair("KeyType", "restricted");
+            form.append_pair("Policy", &policy);
+            (IAM, "/v1/Keys".to_owned())
+        };
+        let answer = self.patiently(host, Method::POST, &target, Some(form.finish())).await?;
+        if answer.status != 201 && answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        let made: Created = serde_json::from_slice(&answer.body)
+            .map_err(|_| KeysError::Unclear("the upstream made a key and its answer can't be read".to_owned()))?;
+        let sid = KeySid::parse(&made.sid)
+            .ok_or_else(|| KeysError::Unclear("the upstream made a key with an odd SID".to_owned()))?;
+        Ok((sid, Secret::from(made.secret)))
+    }
+
+    /// Deletes a key; one that is gone already is as good as deleted.
+    pub async fn delete(&self, sid: &KeySid, restricted: bool) -> Result<(), KeysError> {
+        let answer = if restricted {
+            self.patiently(IAM, Method::DELETE, &format!("/v1/Keys/{sid}"), None).await?
+        } else {
+            self.patiently(API, Method::DELETE, &self.path(&format!("/Keys/{sid}.json")), None).await?
+        };
+        match answer.status {
+            200..=299 | 404 => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// Every key of the account; through iam too, if Restricted keys may be among them.
+    pub async fn list(&self, with_iam: bool) -> Result<Vec<Listed>, KeysError> {
+        let mut found = BTreeMap::new();
+        self.pages(API, self.path(&format!("/Keys.json?PageSize={PAGE}")), &mut found).await?;
+        if with_iam {
+            self.pages(IAM, format!("/v1/Keys?AccountSid={}&PageSize={PAGE}", self.account()), &mut found).await?;
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Whether the upstream takes this key: a harmless GET, which costs nothing and changes nothing.
+    pub async fn prove(&self, sid: &KeySid, secret: &Secret) -> Proof {
+        let authorization = match authorization(&Key::new(sid.as_str(), secret.clone(), false)) {
+            Ok(value) => value,
+            Err(error) => return Proof::Refused(error.to_string()),
+        };
+        let target = self.path("/IncomingPhoneNumbers.json?PageSize=1");
+        let call = Call { host: API, method: Method::GET, target: &target, authorization, form: None };
+        match self.control.call(call).await {
+            Ok(answer) => judge(&answer),
+            Err(error) => Proof::Unclear(error.to_string()),
+        }
+    }
+
+    /// Calls as the master; waits and tries again while the upstream is busy.
+    async fn patiently(
+        &self,
+        host: &str,
+        method: Method,
+        target: &str,
+        form: Option<String>,
+    ) -> Result<Answer, KeysError> {
+        let mut waits = BUSY_WAITS.iter();
+        loop {
+            let call =
+                Call { host, method: method.clone(), target, authorization: self.master.clone(), form: form.clone() };
+            let answer = self.control.call(call).await?;
+            match (answer.status, waits.next()) {
+                (429, Some(wait)) => tokio::time::sleep(*wait).await,
+                _ => return Ok(answer),
+            }
+        }
+    }
+
+    async fn pages(
+        &self,
+        host: &str,
+        mut target: String,
+        found: &mut BTreeMap<KeySid, Listed>,
+    ) -> Result<(), KeysError> {
+        for _ in 0..MAX_PAGES {
+            let answer = self.patiently(host, Method::GET, &target, None).await?;
+            if answer.status != 200 {
+                return Err(refused(&answer));
+            }
+            let page: Page = serde_json::from_slice(&answer.body)
+                .map_err(|_| KeysError::NotDone("the upstream's list of keys can't be read".to_owned()))?;
+            for row in page.keys {
+                let Some(sid) = KeySid::parse(&row.sid) else { continue };
+                let flagged = row.flags.is_some_and(|flags| !flags.iter().any(|flag| flag == "signing"));
+                let restricted = host == IAM && (flagged || !found.contains_key(&sid));
+                let listed = found.entry(sid).or_insert(Listed {
+                    sid,
+                    friendly_name: row.friendly_name,
+                    date_created: row.date_created,
+                    restricted,
+                });
+                listed.restricted |= restricted;
+            }
+            match page.next_page_uri.or(page.meta.and_then(|meta| meta.next_page_url)) {
+                Some(next) => path_of(&next).clone_into(&mut target),
+                None => return Ok(()),
+            }
+        }
+        Err(KeysError::NotDone("the upstream's list of keys has no end".to_owned()))
+    }
+
+    fn account(&self) -> &str {
+        self.control.upstream().account_sid.as_str()
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/2010-04-01/Accounts/{}{rest}", self.account())
+    }
+}
+
+/// Twilio's answer to a new key.
+#[derive(Deserialize)]
+struct Created {
+    sid: String,
+    secret: String,
+}
+
+/// A page of keys, of either API.
+#[derive(Deserialize)]
+struct Page {
+    keys: Vec<PageRow>,
+    next_page_uri: Option<String>,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct PageRow {
+    sid: String,
+    friendly_name: Option<String>,
+    date_created: Option<String>,
+    flags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    next_page_url: Option<String>,
+}
+
+/// Twilio's error body.
+#[derive(Default, Deserialize)]
+struct Trouble {
+    code: Option<i64>,
+    message: Option<String>,
+}
+
+/// The path of a link, be it absolute or not: the host stays ours.
+fn path_of(link: &str) -> &str {
+    match link.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => link,
+    }
+}
+
+fn judge(answer: &Answer) -> Proof {
+    let trouble: Trouble = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match answer.status {
+        200..=299 => Proof::Good,
+        // The key is taken, and lacks a permission that the proof asks for (a Restricted key; error 70051).
+        401 | 403 if trouble.code == Some(70051) => Proof::Good,
+        401 | 403 => Proof::Refused(describe(answer.status, &trouble)),
+        _ => Proof::Unclear(describe(answer.status, &trouble)),
+    }
+}
+
+/// A refusal in the upstream's own words. A 5xx may have been carried out.
+fn refused(answer: &Answer) -> KeysError {
+    let trouble: Trouble = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let text = match (answer.status, trouble.code) {
+        (401, Some(20003)) => "the upstream does not take [upstream.master] (401/20003): check username and password \
+            (a Standard key can't manage keys)"
+            .to_owned(),
+        _ => describe(answer.status, &trouble),
+    };
+    if answer.status >= 500 { KeysError::Unclear(text) } else { KeysError::NotDone(text) }
+}
+
+fn describe(status: u16, trouble: &Trouble) -> String {
+    // The message is Twilio's; it is cut, and its control characters go, before it reaches a terminal.
+    let message = trouble.message.as_deref().unwrap_or("no message");
+    let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
+    match trouble.code {
+        Some(code) => format!("the upstream answered {status}/{code}: {message}"),
+        None => format!("the upstream answered {status}: {message}"),
+    }
+}
+
+fn authorization(key: &Key) -> Result<HeaderValue, KeysError> {
+    let odd = |_| KeysError::NotDone("a credential that no header can carry".to_owned());
+    let mut value = HeaderValue::from_bytes(key.authorization().expose()).map_err(odd)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, body: Zeroizing::new(body.as_bytes().to_vec()) }
+    }
+
+    #[test]
+    fn a_missing_permission_proves_the_key_and_a_refused_login_does_not() {
+        assert_eq!(judge(&answer(200, "{}")), Proof::Good);
+        assert_eq!(judge(&answer(401, r#"{"code":70051,"message":"required permission"}"#)), Proof::Good);
+        assert!(matches!(judge(&answer(401, r#"{"code":20003,"message":"Authenticate"}"#)), Proof::Refused(_)));
+        assert!(matches!(judge(&answer(503, "")), Proof::Unclear(_)));
+        assert!(matches!(judge(&answer(404, "")), Proof::Unclear(_)), "another thing than a refusal of the key");
+    }
+
+    #[test]
+    fn a_server_error_may_have_been_carried_out_and_a_refusal_was_not() {
+        assert!(matches!(refused(&answer(500, "")), KeysError::Unclear(_)));
+        assert!(matches!(refused(&answer(400, r#"{"code":70151,"message":"Maximum"}"#)), KeysError::NotDone(_)));
+        let master = refused(&answer(401, r#"{"code":20003,"message":"Authenticate"}"#)).to_string();
+        assert!(master.contains("upstream.master"), "{master}");
+        let rude = refused(&answer(400, "{\"code\":1,\"message\":\"a\\u001b[31mb\"}")).to_string();
+        assert!(rude.ends_with("a[31mb"), "{rude:?}");
+    }
+
+    #[test]
+    fn links_lose_their_host() {
+        assert_eq!(path_of("https://iam.twilio.com/v1/Keys?Page=1"), "/v1/Keys?Page=1");
+        assert_eq!(path_of("/2010-04-01/Accounts/AC/Keys.json?Page=1"), "/2010-04-01/Accounts/AC/Keys.json?Page=1");
+    }
+}

@@ -1,0 +1,132 @@
+//! Changes reach brokers that run, and no request is lost when a key changes.
+
+use crate::support::postgres;
+use crate::support::world::{World, text};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Two brokers on one store hear of every change, whichever process makes it.
+fn changes_reach_both(world: &World) {
+    let brokers = [world.serve(), world.serve()];
+    world.json(&["team", "create", "billing"]);
+    let token = world.token("billing");
+    let until = |token: &str, status: u16| {
+        for broker in &brokers {
+            broker.until(world, token, status);
+        }
+    };
+    let all = |status: u16| until(&token, status);
+    all(503);
+    assert_eq!(brokers[0].messages(world, &token).header("sidekey-error"), Some("no_key"));
+    let sid = text(&world.json(&["key", "create", "billing"]), "sid");
+    all(200);
+    world.json(&["team", "disable", "billing"]);
+    all(401);
+    world.json(&["team", "enable", "billing"]);
+    all(200);
+    world.json(&["team", "set", "billing", "--deny", "api:Messages:*"]);
+    all(403);
+    world.json(&["team", "set", "billing", "--deny", ""]);
+    all(200);
+    world.json(&["token", "revoke", &token]);
+    all(401);
+    let token = world.token("billing");
+    until(&token, 200);
+    world.json(&["key", "revoke", &sid]);
+    until(&token, 503);
+    world.json(&["team", "delete", "billing"]);
+    until(&token, 401);
+}
+
+#[test]
+fn changes_reach_two_brokers_on_one_file() {
+    changes_reach_both(&World::new());
+}
+
+#[test]
+fn changes_reach_two_brokers_on_one_server() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let url = runtime.block_on(postgres::database());
+    let world = World::with(&url, "");
+    std::fs::write(world.folder().join("root.key"), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").expect("a key");
+    changes_reach_both(&world);
+}
+
+#[test]
+fn a_key_is_replaced_under_load_and_no_request_is_lost() {
+    let world = World::new();
+    let broker = world.serve();
+    world.json(&["team", "create", "billing"]);
+    world.json(&["key", "create", "billing"]);
+    let token = world.token("billing");
+    broker.until(&world, &token, 200);
+    let (stop, at) = (AtomicBool::new(false), broker.address);
+    let (sent, keys) = std::thread::scope(|scope| {
+        let load = || {
+            let mut sent = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let answer = world.messages(at, &token);
+                assert_eq!(answer.status, 200, "{answer:?}");
+                sent += 1;
+            }
+            sent
+        };
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        let rotate = || text(&world.json(&["key", "rotate", "billing", "--grace", "0s"]), "sid");
+        let keys: Vec<String> = (0..5).map(|_| rotate()).collect();
+        stop.store(true, Ordering::Relaxed);
+        let sent: usize = callers.into_iter().map(|caller| caller.join().expect("no request failed")).sum();
+        (sent, keys)
+    });
+    assert!(sent > 50, "{sent} requests are no load");
+    assert_eq!(world.upstream_keys(), [keys[4].clone()], "each old key is gone");
+    // Every key was used: the changes did reach the broker while it was at work.
+    let (_, seen) = world.upstream.sandbox.requests();
+    let used = |sid: &String| {
+        seen.iter().any(|request| request.path.ends_with("/Messages.json") && request.sid.as_deref() == Some(sid))
+    };
+    assert!(keys.iter().filter(|sid| used(sid)).count() >= 4, "the keys were not used");
+    let (code, said) = { broker }.process.end(rustix::process::Signal::TERM);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_refused_key_is_marked_and_replaced_by_command_alone() {
+    let world = World::new();
+    let broker = world.serve();
+    world.json(&["team", "create", "billing"]);
+    let sid = text(&world.json(&["key", "create", "billing"]), "sid");
+    let token = world.token("billing");
+    broker.until(&world, &token, 200);
+    let gone = world.upstream.delete(&world.upstream.owner(), &world.upstream.path(&format!("/Keys/{sid}.json")));
+    assert_eq!(gone.status, 204);
+    let answer = broker.messages(&world, &token);
+    assert_eq!((answer.status, answer.header("sidekey-error")), (502, Some("upstream_rejected_key")));
+    let marked = || world.json(&["key", "list", "billing"])[0]["state"] == json!("rejected");
+    for _ in 0..600 {
+        if marked() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(marked(), "the mark is never written");
+    world.json(&["key", "create", "billing"]);
+    broker.until(&world, &token, 200);
+}
+
+#[test]
+fn keys_are_rotated_as_scheduled() {
+    let world = World::with("sqlite:store.db", "");
+    world.json(&["team", "create", "billing", "--rotate-every", "1s"]);
+    let first = text(&world.json(&["key", "create", "billing"]), "sid");
+    let broker = world.serve();
+    let token = world.token("billing");
+    broker.until(&world, &token, 200);
+    for _ in 0..600 {
+        if !world.upstream_keys().contains(&first) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the first key is never replaced: {:?}", world.json(&["key", "list"]));
+}
