@@ -15,7 +15,7 @@ fn the_story_holds() {
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
     let steps = told.json();
     let steps = steps.as_array().expect("an array");
-    assert!(steps.len() >= 5 && steps.iter().all(|step| step["held"] == true), "{told:?}");
+    assert!(steps.len() >= 9 && steps.iter().all(|step| step["held"] == true), "{told:?}");
     let aloud = run_with(folder.path(), &["demo", "--once"], &place);
     assert_eq!(aloud.code, Some(0), "{aloud:?}");
     assert_eq!(aloud.stdout.lines().filter(|line| line.starts_with("ok  ")).count(), steps.len(), "{aloud:?}");
@@ -43,6 +43,14 @@ fn what_it_prints_can_be_pasted() {
     let explained = run(Path::new("."), &[&["explain"], &explain.split(' ').collect::<Vec<_>>()[..]].concat());
     assert_eq!(explained.code, Some(1), "{explained:?}");
     assert!(explained.stdout.starts_with("deny (management_resource)"), "{explained:?}");
+    let commands =
+        [demo.told("sidekey key rotate "), demo.told("sidekey token list "), demo.told("sidekey audit query ")];
+    for (command, rest) in [["key", "rotate"], ["token", "list"], ["audit", "query"]].iter().zip(&commands) {
+        let ended = run(Path::new("."), &[&command[..], &rest.split(' ').collect::<Vec<_>>()].concat());
+        assert_eq!(ended.code, Some(0), "{command:?} {ended:?}");
+    }
+    let verified = run(Path::new("."), &["audit", "verify", &demo.told("sidekey audit verify ")]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
     demo.told("Ctrl-C");
     assert!(token.starts_with("skt"));
     let (code, _) = demo.end(Signal::INT);

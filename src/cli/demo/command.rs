@@ -24,3 +24,8 @@ pub(super) async fn run(arguments: &[&str], config: &Path) -> Result<serde_json:
     serde_json::from_slice(&ended.stdout)
         .map_err(|_| Failure::failed(format!("`sidekey {}` printed no JSON", arguments.join(" "))))
 }
+
+/// A text member of a command's data.
+pub(super) fn word(data: &serde_json::Value, name: &str) -> Result<String, Failure> {
+    data[name].as_str().map(str::to_owned).ok_or_else(|| Failure::failed(format!("a command's data has no `{name}`")))
+}

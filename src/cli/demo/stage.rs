@@ -1,7 +1,7 @@
 //! Everything the demo needs: a folder, a sandbox, two teams, a broker. Gone when dropped.
 
 use super::command;
-use super::http::{self, Caller};
+use super::http::Caller;
 use crate::cli::{Failure, random_hex};
 use crate::clock::Clock;
 use crate::config;
@@ -22,7 +22,7 @@ pub(super) struct Stage {
     pub billing: Caller,
     /// A caller of the master team.
     pub platform: Caller,
-    /// SID of the standard team's key.
+    /// SID of the standard team's first key.
     pub key_sid: String,
     broker: SocketAddr,
     // Dropped in this order: the broker before what it talks to, the folder last.
@@ -39,19 +39,18 @@ impl Stage {
         let options = Options { auth_token: Some(Secret::from(auth_token.clone())), ..Options::default() };
         let sandbox = Sandbox::start(options)?;
         let account = sandbox.account_sid().to_string();
-        let key = create_key(&sandbox, &account, &auth_token).await?;
         folder.write("master.secret", &auth_token)?;
-        folder.write("billing.secret", &key.secret)?;
-        let tokens = command::run(&["token", "generate", "--count", "2"], &folder.config()).await?;
-        let word = |index: usize, name: &str| tokens[index][name].as_str().unwrap_or_default().to_owned();
-        let digests = [word(0, "sha256"), word(1, "sha256")];
-        folder.write("sidekey.toml", &config_text(&sandbox, &account, &key.sid, &digests))?;
-        let server = Server::start(config::load(&folder.config())?, &Clock::system())
+        folder.write("sidekey.toml", &config_text(&sandbox, &account))?;
+        let config = folder.config();
+        command::run(&["team", "create", "billing"], &config).await?;
+        command::run(&["team", "create", "platform", "--master"], &config).await?;
+        let key_sid = command::word(&command::run(&["key", "create", "billing"], &config).await?, "sid")?;
+        let billing = Caller { username: account.clone(), token: issue("billing", &config).await? };
+        let platform = Caller { username: account.clone(), token: issue("platform", &config).await? };
+        let server = Server::start(config::load(&config)?, &Clock::system())
             .map_err(|error| Failure::failed(error.to_string()))?;
         let broker = server.addresses().proxy.ok_or_else(|| Failure::failed("the broker has no address"))?;
-        let caller = |index| Caller { username: account.clone(), token: word(index, "token") };
-        let (billing, platform) = (caller(0), caller(1));
-        Ok(Self { billing, platform, key_sid: key.sid, broker, _server: server, sandbox, folder })
+        Ok(Self { billing, platform, key_sid, broker, _server: server, sandbox, folder })
     }
 
     /// Where the broker listens.
@@ -90,30 +89,16 @@ impl Stage {
     }
 }
 
-/// A key of the sandbox.
-struct Key {
-    sid: String,
-    secret: String,
+/// A new token of a team.
+async fn issue(team: &str, config: &Path) -> Result<String, Failure> {
+    command::word(&command::run(&["token", "issue", team, "--name", "demo"], config).await?, "token")
 }
 
-/// Makes the standard team's key, as an operator would: at the upstream's own Keys API.
-async fn create_key(sandbox: &Sandbox, account: &str, auth_token: &str) -> Result<Key, Failure> {
-    let owner = Caller { username: account.to_owned(), token: auth_token.to_owned() };
-    let path = format!("/2010-04-01/Accounts/{account}/Keys.json");
-    let form = Some("FriendlyName=billing");
-    let answer = http::send(sandbox.address(), Some(&owner), ::http::Method::POST, &path, form).await?;
-    if answer.status != 201 {
-        return Err(Failure::failed(format!("the sandbox made no key: {}", answer.status)));
-    }
-    Ok(Key { sid: answer.text("sid"), secret: answer.text("secret") })
-}
-
-fn config_text(sandbox: &Sandbox, account: &str, key_sid: &str, digests: &[String; 2]) -> String {
+fn config_text(sandbox: &Sandbox, account: &str) -> String {
     let url = sandbox.url();
     let products = Product::all().filter(|product| *product != Product::API);
     let hosts: String =
         products.flat_map(|product| ["\"", product.host(), "\" = \"", &url, "\"\n"].map(str::to_owned)).collect();
-    let [billing, platform] = digests;
     format!(
         r#"# Written by `sidekey demo`.
 [listen]
@@ -129,20 +114,12 @@ url = "{url}"
 username = "{account}"
 password = "file:master.secret"
 
+[store]
+url = "sqlite:sidekey.db"
+root_key = "file:sidekey.key"
+
 [audit]
 file = "audit.jsonl"
-
-[[team]]
-name = "billing"
-kind = "standard"
-accounts = ["{account}"]
-token_sha256 = ["{billing}"]
-key = {{ sid = "{key_sid}", secret = "file:billing.secret" }}
-
-[[team]]
-name = "platform"
-kind = "master"
-token_sha256 = ["{platform}"]
 "#
     )
 }
