@@ -31,6 +31,8 @@ class World:
         self.behind = Recorder(self.sandbox_url)
         tokens = json.loads(run([binary, "token", "generate", "--count", "2", "--output", "json"]))
         self.tokens = {"standard": tokens[0]["token"], "master": tokens[1]["token"]}
+        run([binary, "ca", "init", str(self.folder / "ca")])
+        self.ca = self.folder / "ca/ca.pem"
         config = self.folder / "sidekey.toml"
         config.write_text(self._config([row["sha256"] for row in tokens]))
         secrets = {"BILLING_KEY_SECRET": self.key_secret, "MASTER_PASSWORD": self.auth_token}
@@ -42,6 +44,10 @@ class World:
         return f"""
 [listen]
 proxy = "127.0.0.1:0"
+
+[intercept]
+ca_cert = "{self.ca}"
+ca_key = "{self.ca.with_suffix('.key')}"
 
 [upstream]
 account_sid = "{self.account}"
@@ -93,12 +99,16 @@ token_sha256 = ["{digests[1]}"]
         """What a caller of this kind sends."""
         return "Basic " + base64.b64encode(f"{self.account}:{self.tokens[kind]}".encode()).decode()
 
-    def environment(self, kind: str) -> dict[str, str]:
-        """What a service of a team of this kind is given: the address and a token where Twilio's auth token goes."""
-        return {
+    def environment(self, kind: str, tunnel: bool = False) -> dict[str, str]:
+        """What a service of a team of this kind is given: the address and a token where Twilio's auth token goes, or a
+        proxy with the token, and the private CA."""
+        proxy = self.before.url.replace("//", f"//team:{self.tokens[kind]}@")
+        way = {
+            "HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "REQUESTS_CA_BUNDLE": str(self.ca), "NODE_EXTRA_CA_CERTS": str(self.ca),
+            "TWILIO_AUTH_TOKEN": "sidekey",
+        } if tunnel else {"TWILIO_AUTH_TOKEN": self.tokens[kind], "SIDEKEY_URL": self.before.url}
+        return way | {
             "TWILIO_ACCOUNT_SID": self.account,
-            "TWILIO_AUTH_TOKEN": self.tokens[kind],
-            "SIDEKEY_URL": self.before.url,
             "TEAM_KIND": kind,
             "SEEDS": str(SEEDS),
             "KEY_SID": self.key_sid,

@@ -1,4 +1,5 @@
-"""twilio for Python, 6 to 9: the documentation's samples with nothing changed but each domain's address."""
+"""twilio for Python, 6 to 9: the documentation's samples with nothing changed but each domain's address; through a tunnel
+(no SIDEKEY_URL) not even that."""
 
 import json
 import os
@@ -9,15 +10,16 @@ from cases import check, run
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 
-URL, SEEDS, KEY_SID = os.environ["SIDEKEY_URL"], int(os.environ["SEEDS"]), os.environ["KEY_SID"]
+URL, SEEDS, KEY_SID = os.environ.get("SIDEKEY_URL"), int(os.environ["SEEDS"]), os.environ["KEY_SID"]
 ACCOUNT, TOKEN = os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"]
 SEEDED = {f"seed {number}" for number in range(SEEDS)}
 
 
 def connect(token: str = TOKEN) -> Client:
     client = Client(ACCOUNT, token)
-    client.api.base_url = URL
-    client.messaging.base_url = f"{URL}/messaging.twilio.com"
+    if URL:
+        client.api.base_url = URL
+        client.messaging.base_url = f"{URL}/messaging.twilio.com"
     return client
 
 
@@ -106,6 +108,8 @@ def manages_keys() -> None:
 COMMON = [sends_a_message, reads_every_page_of_a_list, reads_every_page_by_absolute_links, stops_where_it_is_told]
 STANDARD = [
     is_refused_every_key_operation, is_refused_accounts, gets_nowhere_with_a_sid_that_climbs,
-    is_refused_with_a_wrong_token,
 ]
+if URL:
+    # In a tunnel the proxy's proof decides; what an SDK sends inside is replaced.
+    STANDARD.append(is_refused_with_a_wrong_token)
 run(COMMON + ([manages_keys] if os.environ["TEAM_KIND"] == "master" else STANDARD))

@@ -8,8 +8,11 @@ const SEEDED = Array.from({ length: Number(SEEDS) }, (_, number) => `seed ${numb
 
 function connect(token = TWILIO_AUTH_TOKEN) {
   const client = twilio(TWILIO_ACCOUNT_SID, token);
-  client.api.baseUrl = SIDEKEY_URL;
-  client.messaging.baseUrl = `${SIDEKEY_URL}/messaging.twilio.com`;
+  // Through a tunnel not even that.
+  if (SIDEKEY_URL) {
+    client.api.baseUrl = SIDEKEY_URL;
+    client.messaging.baseUrl = `${SIDEKEY_URL}/messaging.twilio.com`;
+  }
   return client;
 }
 
@@ -115,8 +118,11 @@ const standard = [
   is_refused_every_key_operation,
   is_refused_accounts,
   gets_nowhere_with_a_sid_that_climbs,
-  is_refused_with_a_wrong_token,
 ];
+if (SIDEKEY_URL) {
+  // In a tunnel the proxy's proof decides; what an SDK sends inside is replaced.
+  standard.push(is_refused_with_a_wrong_token);
+}
 
 (async () => {
   for (const test of [...common, ...(TEAM_KIND === 'master' ? [manages_keys] : standard)]) {
