@@ -3,16 +3,28 @@
 use super::prepare::{Granted, Line, OwnAnswer, Stop};
 use crate::config::Kind;
 use crate::error::Reason;
+use crate::http1::Framing;
+use crate::keys::access_token::{self, MAX_BODY, MintError, Request};
+use crate::keys::lease_to_sign;
+use crate::policy::own_policy;
+use jiff::Timestamp;
 use serde_json::json;
+
+/// Name of the minting operation, in the audit and in policies; a grant's own name follows it there.
+const MINT: &str = "sidekey:AccessTokens:create";
 
 /// The path under which nothing is Twilio's.
 pub const PREFIX: &str = "/.sidekey/";
 
 impl Line<'_, '_, '_> {
     /// Answers a path under [`PREFIX`].
-    pub(super) fn local<'h>(&self, path: &str) -> Result<Granted<'h>, Stop> {
+    pub(super) fn local<'h>(&self, path: &str, framing: Framing) -> Result<Granted<'h>, Stop> {
         match (self.head.method, path) {
             ("GET", "/.sidekey/whoami") => Ok(Granted::Local(self.whoami())),
+            ("POST", "/.sidekey/access-tokens") => match self.inspected {
+                None if framing != Framing::Length(0) => Ok(Granted::ReadBody),
+                body => self.mint(body.map_or(b"", |body| body.bytes)).map(Granted::Local),
+            },
             _ => Err(Stop::because(Reason::MalformedRequest, "no such resource under /.sidekey/")),
         }
     }
@@ -30,5 +42,32 @@ impl Line<'_, '_, '_> {
             "key_sid": key.and_then(|key| key.key_sid()).map(|sid| sid.to_string()),
         });
         OwnAnswer { operation: "sidekey:Whoami:fetch", status: 200, body: body.to_string() }
+    }
+
+    /// `POST /.sidekey/access-tokens`. A team's policy can name the grants that it may ask for
+    /// (`sidekey:AccessTokens:voice`).
+    fn mint(&self, body: &[u8]) -> Result<OwnAnswer, Stop> {
+        let team = self.caller.team();
+        let refused = |error: &MintError| Stop::telling(error.reason(), MINT, error.to_string());
+        if body.len() > MAX_BODY {
+            return Err(Stop::because(Reason::BodyTooLarge, "a request for a token"));
+        }
+        let request = Request::parse(body).map_err(|error| refused(&error))?;
+        for grant in request.grants() {
+            own_policy(&team.policy, &format!("sidekey:AccessTokens:{grant}"))
+                .map_err(|_| refused(&MintError::Grant(grant.to_owned())))?;
+        }
+        let now = self.broker.clock.unix_seconds();
+        let lease = lease_to_sign(team, &self.broker.directory, now)
+            .map_err(|reason| Stop::telling(reason, MINT, reason.row().message.to_owned()))?;
+        let account = team.accounts.first().unwrap_or(&self.broker.account);
+        let minted = access_token::mint(lease.key(), account, None, &request, now).map_err(|error| refused(&error))?;
+        let expires = Timestamp::from_second(i64::try_from(minted.expires_at).unwrap_or(i64::MAX));
+        let body = json!({
+            "token": minted.token,
+            "expires_at": expires.unwrap_or(Timestamp::MAX).to_string(),
+            "key_sid": minted.key_sid.as_str(),
+        });
+        Ok(OwnAnswer { operation: MINT, status: 201, body: body.to_string() })
     }
 }

@@ -25,6 +25,7 @@ use crate::config::Limits;
 use crate::directory::Directory;
 use crate::error::Reason;
 use crate::forward::{Caller, Done, Exchange, Failure, relay};
+use crate::ids::AccountSid;
 use crate::metrics;
 use crate::net::{Buffers, Watch};
 use crate::tls::callers::CallerTls;
@@ -56,6 +57,8 @@ pub struct Broker {
     pub limits: Limits,
     /// Ceiling on the wait for an answer's head.
     pub response_timeout: Duration,
+    /// The broker's own account: what Access Tokens of an unpinned team are for.
+    pub account: AccountSid,
     ids: RequestIds,
 }
 
@@ -107,7 +110,20 @@ impl Broker {
         let limits = config.limits.clone();
         let response_timeout = config.upstream.response_timeout;
         let ids = RequestIds::new();
-        Self { authn, directory, pool, recorder, metrics, buffers, tls, clock, limits, response_timeout, ids }
+        Self {
+            authn,
+            directory,
+            pool,
+            recorder,
+            metrics,
+            buffers,
+            tls,
+            clock,
+            limits,
+            response_timeout,
+            account: config.upstream.account_sid,
+            ids,
+        }
     }
 
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
@@ -117,7 +133,7 @@ impl Broker {
         let mut record = Record { broker: self, guard: Some(guard), started, sent: None };
         if kept.await.is_err() {
             return record
-                .refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format, tunnel: false }, 0)
+                .refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format, tunnel: false, told: None }, 0)
                 .await;
         }
         record.sent = Some(self.clock.instant());
@@ -144,7 +160,7 @@ impl Broker {
                     tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
                 }
                 tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");
-                record.refuse(caller, Refused { id, reason, format, tunnel: false }, bytes_in).await
+                record.refuse(caller, Refused { id, reason, format, tunnel: false, told: None }, bytes_in).await
             }
             Err(Failure::Cut { done, detail }) => {
                 tracing::debug!(request = %id, detail, "an answer was cut");
@@ -170,7 +186,7 @@ impl Broker {
                 }
                 Err(_) => {
                     let reason = Reason::AuditUnavailable;
-                    let refused = Refused { id: local.id, reason, format: Format::Json, tunnel: false };
+                    let refused = Refused { id: local.id, reason, format: Format::Json, tunnel: false, told: None };
                     refuse::write(caller, &refused).await;
                 }
             },

@@ -101,18 +101,25 @@ pub(super) struct Stop {
     /// What the caller is not told.
     detail: String,
     operation: Option<&'static str>,
+    /// What the caller is told instead of the row's own message.
+    told: Option<String>,
 }
 
 impl Stop {
     pub(super) fn because(reason: Reason, detail: &str) -> Self {
-        Self { reason, detail: detail.to_owned(), operation: None }
+        Self { reason, detail: detail.to_owned(), operation: None, told: None }
+    }
+
+    /// A refusal of one of sidekey's own operations that tells the caller what to mend.
+    pub(super) fn telling(reason: Reason, operation: &'static str, told: String) -> Self {
+        Self { reason, detail: told.clone(), operation: Some(operation), told: Some(told) }
     }
 }
 
 impl From<policy::Denial> for Stop {
     fn from(denial: policy::Denial) -> Self {
         let operation = denial.operation.map(crate::twilio::Operation::name);
-        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation }
+        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation, told: None }
     }
 }
 
@@ -243,7 +250,7 @@ impl Broker {
         );
         let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
         Prepared::Own(Own::Refuse(Box::new(Refuse {
-            refused: Refused { id, reason: stop.reason, format, tunnel },
+            refused: Refused { id, reason: stop.reason, format, tunnel, told: stop.told.clone() },
             kept,
         })))
     }
@@ -276,7 +283,7 @@ pub(super) struct Line<'l, 'f, 'b> {
     pub(super) head: &'l RequestHead<'f, 'b>,
     connection: &'l Connection,
     pub(super) caller: &'l Caller,
-    inspected: Option<&'l Inspected<'l>>,
+    pub(super) inspected: Option<&'l Inspected<'l>>,
 }
 
 impl<'b> Line<'_, '_, 'b> {
@@ -303,7 +310,7 @@ impl<'b> Line<'_, '_, 'b> {
             return Err(malformed("Host is not the server name of the TLS greeting"));
         }
         if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
-            return self.local(parts.path);
+            return self.local(parts.path, framing);
         }
         let judged = self.judge(parts, host)?;
         if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {

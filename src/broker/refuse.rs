@@ -18,6 +18,8 @@ pub struct Refused {
     pub format: Format,
     /// Whether it answers a CONNECT.
     pub tunnel: bool,
+    /// What the caller is told instead of the row's own message; nothing of its own text in it.
+    pub told: Option<String>,
 }
 
 /// Seconds after which a caller that was refused for load may come again.
@@ -26,7 +28,7 @@ const RETRY_AFTER: &str = "1";
 /// Writes a refusal; how many body bytes it had. A caller that is gone is not told.
 pub async fn write<C: Caller>(caller: &mut C, refused: &Refused) -> u64 {
     let row = if refused.tunnel { refused.reason.tunnel_row() } else { refused.reason.row() };
-    let (content_type, body) = error_body(row, row.message, refused.format);
+    let (content_type, body) = error_body(row, refused.told.as_deref().unwrap_or(row.message), refused.format);
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
     let retry = matches!(refused.reason, Reason::RateLimited | Reason::Overloaded | Reason::AuditUnavailable);
     let mut fields = vec![("Content-Type", content_type), ("Sidekey-Error", row.name), ("Cache-Control", "no-store")];

@@ -118,7 +118,7 @@ impl Broker {
             return Some(tunnel);
         }
         let reason = Reason::AuditUnavailable;
-        refuse::write(caller, &Refused { id: tunnel.id, reason, format: Format::Json, tunnel: true }).await;
+        refuse::write(caller, &Refused { id: tunnel.id, reason, format: Format::Json, tunnel: true, told: None }).await;
         None
     }
 

@@ -132,6 +132,11 @@ impl Request {
         Ok(())
     }
 
+    /// The names of the grants that are asked for.
+    pub fn grants(&self) -> impl Iterator<Item = &str> {
+        self.grants.keys().map(String::as_str)
+    }
+
     fn ttl(&self) -> u64 {
         self.ttl.unwrap_or(DEFAULT_TTL)
     }

@@ -26,6 +26,18 @@ impl Lease {
 /// # Errors
 /// `no_key` where there is none.
 pub fn lease(_grant: &Grant, team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
+    take(team, directory, now)
+}
+
+/// Leases the key that signs Access Tokens for a proven team. Nothing goes upstream with it, so no grant is asked for.
+///
+/// # Errors
+/// `no_key` where there is none.
+pub fn lease_to_sign(team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
+    take(team, directory, now)
+}
+
+fn take(team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
     let key = match (&team.key, team.kind) {
         (_, Kind::Master) => directory.master(),
         (key, Kind::Standard) => key.clone(),

@@ -14,7 +14,7 @@ mod upstream_keys;
 
 pub use feed::{Feed, Health};
 pub use keeper::Keeper;
-pub use lease::{Lease, lease};
+pub use lease::{Lease, lease, lease_to_sign};
 pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError};
 pub use reconcile::Reconciled;
 pub use upstream_keys::{KeysError, Listed};

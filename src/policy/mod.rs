@@ -205,8 +205,8 @@ fn pin(
     }
 }
 
-/// The team's own lists.
-fn own_policy(policy: &TeamPolicy, name: &str) -> Result<(), Cow<'static, str>> {
+/// The team's own lists: whether they let it do what `name` names. The error is the rule that does not.
+pub fn own_policy(policy: &TeamPolicy, name: &str) -> Result<(), Cow<'static, str>> {
     if let Some(pattern) = policy.deny.iter().find(|pattern| fits(pattern, name)) {
         return Err(format!("policy: deny {pattern}").into());
     }
