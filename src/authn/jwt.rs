@@ -176,8 +176,8 @@ impl Jwts {
         self.providers.iter().all(|provider| provider.keys.current(now).is_some())
     }
 
-    /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown a refresh is
-    /// asked for, and [`Jwts::coming`] waits for it.
+    /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown,
+    /// [`Jwts::coming`] gets it.
     pub fn verify(&self, token: &str, now: u64) -> Result<JwtIdentity, JwtRefusal> {
         if token.len() > MAX_TOKEN {
             return Err(JwtRefusal::TooLarge);
@@ -192,7 +192,6 @@ impl Jwts {
         for index in candidates {
             let provider = &self.providers[index];
             let Some(set) = provider.keys.current(now) else {
-                provider.keys.ask(now);
                 refusal = JwtRefusal::NoKeySet;
                 continue;
             };
@@ -203,26 +202,29 @@ impl Jwts {
                     self.remembered.keep(digest, Verified::new(identity.clone(), index, &set, now));
                     return Ok(identity);
                 }
-                Err(why) => {
-                    if why == JwtRefusal::UnknownKey {
-                        provider.keys.ask(now);
-                    }
-                    refusal = why;
-                }
+                Err(why) => refusal = why,
             }
         }
         Err(refusal)
     }
 
-    /// The refresh that a token refused with this was refused for want of; `None` if none is coming, as when one was
-    /// asked for less than 30 s ago.
+    /// Asks for the refresh that a token was refused for want of, and gives something to wait for; `None` if none is
+    /// coming, as when one was asked for less than 30 s ago. Afterwards the token is worth another [`Jwts::verify`].
     pub fn coming(&self, token: &str, refusal: JwtRefusal, now: u64) -> Option<Coming> {
         if !matches!(refusal, JwtRefusal::UnknownKey | JwtRefusal::NoKeySet) {
             return None;
         }
-        let candidates = self.candidates(&Parts::read(token).ok()?.claims).ok()?;
-        let refreshes: Vec<_> =
-            candidates.into_iter().filter_map(|index| self.providers[index].keys.ask(now)).collect();
+        let parts = Parts::read(token).ok()?;
+        let mut refreshes = Vec::new();
+        for index in self.candidates(&parts.claims).ok()? {
+            let keys = &self.providers[index].keys;
+            // Looked at first: the refresh that somebody else asked for may have ended since the token was refused.
+            let set = keys.current(now);
+            if set.is_some_and(|set| matches!(set.find(parts.kid.as_deref(), parts.alg), Lookup::Found(_))) {
+                return Some(Coming(Vec::new()));
+            }
+            refreshes.extend(keys.ask(now));
+        }
         (!refreshes.is_empty()).then_some(Coming(refreshes))
     }
 

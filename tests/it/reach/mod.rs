@@ -3,5 +3,7 @@
 mod connect;
 mod jwt;
 mod listener;
+mod pairs;
+mod pieces;
 mod wire;
 mod world;
