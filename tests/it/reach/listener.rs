@@ -2,6 +2,7 @@
 
 use super::wire::{Answer, ask, dial, secure};
 use super::world::{Authority, Issued, World, client};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -160,16 +161,55 @@ fn where_certificates_are_required_nobody_gets_in_without_a_good_one() {
     let try_it = |own: Option<&Issued>| {
         let config = Arc::new(client(&[ca.root()], own, &["http/1.1"]));
         // In TLS 1.3 the refusal comes after the caller's part of the greeting.
-        secure(dial(at), &config, "sidekey.test").is_ok_and(|mut stream| {
-            use std::io::{Read, Write};
-            let sent = stream.write_all(b"GET /.sidekey/whoami HTTP/1.1\r\nHost: sidekey.test\r\n\r\n");
-            sent.is_ok() && stream.read(&mut [0; 16]).is_ok_and(|read| read > 0)
-        })
+        secure(dial(at), &config, "sidekey.test").is_ok_and(answered)
     };
     assert!(try_it(Some(&callers.caller("spiffe://corp/ns/billing/x"))));
     assert!(!try_it(None));
     assert!(!try_it(Some(&Authority::new("callers").caller("spiffe://corp/ns/billing/x"))), "another CA of that name");
     assert!(world.audited(&["invalid_proof", "tls: "]) >= 1, "failed proofs are recorded");
+}
+
+#[test]
+fn a_greeting_without_a_name_or_in_pieces_meets_the_same_demands() {
+    let callers = Authority::new("callers");
+    let (world, at, ca) = start(&format!("client_cert = \"required\"\n{RULE}"), Some(&callers));
+    let own = callers.caller("spiffe://corp/ns/billing/x");
+    for (own, gets_in) in [(Some(&own), true), (None, false)] {
+        let mut config = client(&[ca.root()], own, &["http/1.1"]);
+        config.enable_sni = false;
+        let answer = secure(dial(at), &Arc::new(config), "sidekey.test").is_ok_and(answered);
+        assert_eq!(answer, gets_in, "no name");
+        let config = Arc::new(client(&[ca.root()], own, &["http/1.1"]));
+        let name = rustls_pki_types::ServerName::try_from("sidekey.test").expect("a name");
+        let mut session = rustls::ClientConnection::new(config, name).expect("settings");
+        let stream = dial(at);
+        stream.set_nodelay(true).expect("a socket");
+        session.write_tls(&mut ByteByByte(&stream)).expect("sent");
+        assert_eq!(answered(rustls::StreamOwned::new(session, stream)), gets_in, "in pieces");
+    }
+    assert_eq!(world.audited(&["invalid_proof", "tls: "]), 2);
+}
+
+/// Sends every byte by itself.
+struct ByteByByte<'a>(&'a std::net::TcpStream);
+
+impl Write for ByteByByte<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        for byte in bytes {
+            self.0.write_all(&[*byte])?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a request gets any answer.
+fn answered(mut stream: super::wire::Secure) -> bool {
+    let sent = stream.write_all(b"GET /.sidekey/whoami HTTP/1.1\r\nHost: sidekey.test\r\n\r\n");
+    sent.is_ok() && stream.read(&mut [0; 16]).is_ok_and(|read| read > 0)
 }
 
 #[test]
