@@ -1,14 +1,14 @@
 //! `sidekey key`: the Twilio keys that teams act with.
 
-use super::stored::{moment, table, with_life, with_store};
+use super::stored::{table, with_life, with_store};
 use super::{Context, Failure, value};
 use crate::clock::Clock;
 use crate::ids::{KeySid, TeamId};
-use crate::keys::{DEFAULT_GRACE, LONGEST_DRAIN, Life, Listed, Reconciled};
+use crate::keys::view::{Difference, KeyBrief, KeyView};
+use crate::keys::{DEFAULT_GRACE, LONGEST_DRAIN, Life};
 use crate::secret::Secret;
-use crate::store::{Entry, KeyRow, Step};
+use crate::store::{Entry, Step};
 use clap::Subcommand;
-use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -82,13 +82,13 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 life.retire_due().await?;
                 Ok(life.create(&team).await?)
             })?;
-            context.print(&Brief::of(&key), || format!("created key {} for team {team}\n", key.sid))
+            context.print(&KeyBrief::from(&key), || format!("created key {} for team {team}\n", key.sid))
         }
         Command::Import { team, sid, secret_file, restricted } => {
             let secret = read_secret(&secret_file)?;
             let import = async |life: Life| Ok(life.import(&team, sid, &secret, restricted).await?);
             let key = with_life(context, import)?;
-            context.print(&Brief::of(&key), || format!("imported key {sid} for team {team}\n"))
+            context.print(&KeyBrief::from(&key), || format!("imported key {sid} for team {team}\n"))
         }
         Command::List { team } => list(team.as_ref(), context),
         Command::Rotate { team, grace } => rotate(&team, grace.unwrap_or(DEFAULT_GRACE), context),
@@ -104,7 +104,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 }
                 Ok(life.reconcile(delete_orphans).await?)
             })?;
-            context.print(&Difference::of(&found), || Difference::of(&found).text())
+            context.print(&Difference::from(&found), || describe(&Difference::from(&found)))
         }
     }
 }
@@ -118,7 +118,7 @@ fn rotate(team: &TeamId, grace: Duration, context: &Context) -> Result<(), Failu
         }
         Ok(key)
     })?;
-    context.print(&Brief::of(&key), || format!("team {team} now uses key {}\n", key.sid))
+    context.print(&KeyBrief::from(&key), || format!("team {team} now uses key {}\n", key.sid))
 }
 
 /// Waits until the old key is deleted, here or by a broker. The new one is in use whatever comes of it.
@@ -146,9 +146,9 @@ async fn wait_for_the_old_key(life: &Life, entry: &Entry, grace: Duration) {
 fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
     let rows = with_store(context, async |store| Ok(store.keys(team).await?))?;
     let now = Clock::system().unix_seconds();
-    let all: Vec<Full> = rows.iter().map(|row| Full::of(row, now)).collect();
+    let all: Vec<KeyView> = rows.iter().map(|row| KeyView::at(row, now)).collect();
     let head = ["SID", "TEAM", "STATE", "KIND", "AGE", "LAST USED"];
-    context.print(&all, || table(&head, &all.iter().map(Full::row).collect::<Vec<_>>()))
+    context.print(&all, || table(&head, &all.iter().map(row).collect::<Vec<_>>()))
 }
 
 /// Reads a secret from a file, or from stdin; blanks around it go.
@@ -168,56 +168,10 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     Ok(Secret::new(secret))
 }
 
-/// A key after a change.
-#[derive(Serialize)]
-struct Brief {
-    sid: String,
-    team: String,
-    state: &'static str,
-    created_at: String,
-}
-
-impl Brief {
-    fn of(key: &KeyRow) -> Self {
-        Self {
-            sid: key.sid.to_string(),
-            team: key.team.to_string(),
-            state: key.state.name(),
-            created_at: moment(key.created_at),
-        }
-    }
-}
-
-/// A key in a list.
-#[derive(Serialize)]
-struct Full {
-    #[serde(flatten)]
-    brief: Brief,
-    kind: &'static str,
-    imported: bool,
-    friendly_name: Option<String>,
-    age_seconds: u64,
-    last_used_at: Option<String>,
-}
-
-impl Full {
-    fn of(key: &KeyRow, now: u64) -> Self {
-        Self {
-            brief: Brief::of(key),
-            kind: if key.restricted { "restricted" } else { "standard" },
-            imported: key.imported,
-            friendly_name: key.friendly_name.clone(),
-            age_seconds: now.saturating_sub(key.created_at),
-            last_used_at: key.last_used_at.map(moment),
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        let used = self.last_used_at.clone().unwrap_or_else(|| "never".to_owned());
-        let brief = &self.brief;
-        let (state, kind) = (brief.state.to_owned(), self.kind.to_owned());
-        vec![brief.sid.clone(), brief.team.clone(), state, kind, age(self.age_seconds), used]
-    }
+fn row(key: &KeyView) -> Vec<String> {
+    let used = key.last_used_at.clone().unwrap_or_else(|| "never".to_owned());
+    let (brief, kind) = (&key.brief, key.kind.to_owned());
+    vec![brief.sid.clone(), brief.team.clone(), brief.state.to_owned(), kind, age(key.age_seconds), used]
 }
 
 /// An age in its largest whole unit.
@@ -230,61 +184,20 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// What `reconcile` found.
-#[derive(Serialize)]
-struct Difference {
-    orphans: Vec<Other>,
-    strangers: Vec<Other>,
-    missing: Vec<Missing>,
-    deleted: Vec<String>,
-}
-
-/// A key that no team holds.
-#[derive(Serialize)]
-struct Other {
-    sid: String,
-    friendly_name: Option<String>,
-    created_at: Option<String>,
-}
-
-/// A key that the upstream doesn't list.
-#[derive(Serialize)]
-struct Missing {
-    sid: String,
-    team: String,
-}
-
-impl Difference {
-    fn of(found: &Reconciled) -> Self {
-        let other = |key: &Listed| Other {
-            sid: key.sid.to_string(),
-            friendly_name: key.friendly_name.clone(),
-            created_at: key.date_created.clone(),
-        };
-        let missing = |(sid, team): &(KeySid, TeamId)| Missing { sid: sid.to_string(), team: team.to_string() };
-        Self {
-            orphans: found.orphans.iter().map(other).collect(),
-            strangers: found.strangers.iter().map(other).collect(),
-            missing: found.missing.iter().map(missing).collect(),
-            deleted: found.deleted.iter().map(ToString::to_string).collect(),
+fn describe(found: &Difference) -> String {
+    let mut text = String::new();
+    for (kind, keys) in [("orphan", &found.orphans), ("stranger", &found.strangers)] {
+        for key in keys {
+            let name: String = key.friendly_name.as_deref().unwrap_or("").escape_debug().collect();
+            let fate = if found.deleted.contains(&key.sid) { " (deleted)" } else { "" };
+            // A String takes all that is written to it.
+            let _ = writeln!(text, "{kind:9} {} {name}{fate}", key.sid);
         }
     }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for (kind, keys) in [("orphan", &self.orphans), ("stranger", &self.strangers)] {
-            for key in keys {
-                let name: String = key.friendly_name.as_deref().unwrap_or("").escape_debug().collect();
-                let fate = if self.deleted.contains(&key.sid) { " (deleted)" } else { "" };
-                // A String takes all that is written to it.
-                let _ = writeln!(text, "{kind:9} {} {name}{fate}", key.sid);
-            }
-        }
-        for key in &self.missing {
-            let _ = writeln!(text, "missing   {} of team {}: rotate or revoke it", key.sid, key.team);
-        }
-        if text.is_empty() { "the store and the upstream agree\n".to_owned() } else { text }
+    for key in &found.missing {
+        let _ = writeln!(text, "missing   {} of team {}: rotate or revoke it", key.sid, key.team);
     }
+    if text.is_empty() { "the store and the upstream agree\n".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! `sidekey serve`: the broker.
 
 use super::{Context, Failure, signals};
+use crate::admin::{Admin, AdminHandle, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
 use crate::server::{Addresses, Server};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -16,16 +18,45 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let watch = Watch::start(context.path(), &config, move |outcome| heard(&changed, outcome))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let server = Server::start(config, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
-    announce(server.addresses());
-    let outcome = runtime.block_on(serve(server, changes));
+    let server = Server::start(config.clone(), &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
+    let admin = admin(&server, &config)?;
+    announce(server.addresses(), admin.as_ref().map(|(at, _)| *at));
+    let outcome = runtime.block_on(serve(server, admin.map(|(_, handle)| handle), changes));
     drop(watch);
     // The drain that a second signal cut short is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(mut server: Server, mut changes: watch::Receiver<Option<Arc<Config>>>) -> Result<(), Failure> {
+/// Starts the admin API, if the config has one.
+fn admin(server: &Server, config: &Config) -> Result<Option<(SocketAddr, AdminHandle)>, Failure> {
+    let Some(at) = config.listen.admin else { return Ok(None) };
+    let fault = |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {error}"));
+    let admin = Admin::bind(at, parts(server, config)).map_err(fault)?;
+    let (bound, handle) = (admin.address().map_err(fault)?, admin.handle());
+    tokio::spawn(admin.serve());
+    Ok(Some((bound, handle)))
+}
+
+/// What the admin API works on.
+fn parts(server: &Server, config: &Config) -> Parts {
+    Parts {
+        token: config.admin.as_ref().map(|admin| admin.token.clone()),
+        directory: Arc::clone(server.directory()),
+        metrics: Arc::clone(server.metrics()),
+        trail: server.trail().clone(),
+        audit: config.audit.clone(),
+        life: server.keeper().map(|keeper| Arc::clone(keeper.life())),
+        health: server.keeper().map(|keeper| Arc::clone(keeper.health())),
+        clock: Clock::system(),
+    }
+}
+
+async fn serve(
+    mut server: Server,
+    admin: Option<AdminHandle>,
+    mut changes: watch::Receiver<Option<Arc<Config>>>,
+) -> Result<(), Failure> {
     let mut signals = signals::Stop::listen()?;
     loop {
         tokio::select! {
@@ -33,7 +64,7 @@ async fn serve(mut server: Server, mut changes: watch::Receiver<Option<Arc<Confi
             changed = changes.changed() => {
                 let config = changes.borrow_and_update().clone();
                 match (changed, config) {
-                    (Ok(()), Some(config)) => adopt(&mut server, &config),
+                    (Ok(()), Some(config)) => adopt(&mut server, admin.as_ref(), &config),
                     (Ok(()), None) => {}
                     (Err(_), _) => return Err(Failure::failed("the watch over the config ended early")),
                 }
@@ -63,22 +94,28 @@ fn heard(changed: &watch::Sender<Option<Arc<Config>>>, outcome: Result<Config, F
     }
 }
 
-fn adopt(server: &mut Server, config: &Config) {
+fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     match server.reload(config.clone()) {
-        Ok(()) => tracing::info!("the config was reloaded"),
+        Ok(()) => {
+            if let Some(admin) = admin {
+                admin.adopt(parts(server, config));
+            }
+            tracing::info!("the config was reloaded");
+        }
         Err(error) => tracing::error!(%error, "the config can't be used; the running one stays"),
     }
 }
 
 /// Says where it listens, one line each, for people and for whoever started it on port 0.
-fn announce(addresses: &Addresses) {
+fn announce(addresses: &Addresses, admin: Option<SocketAddr>) {
     let lines = [
         addresses.proxy.map(|at| format!("listening proxy={at}")),
         addresses.tls.map(|at| format!("listening tls={at}")),
         addresses.unix.as_ref().map(|at| format!("listening unix={}", at.display())),
+        admin.map(|at| format!("listening admin={at}")),
     ];
     let mut stderr = std::io::stderr().lock();
     for line in lines.into_iter().flatten() {

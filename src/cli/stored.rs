@@ -1,4 +1,4 @@
-//! What the commands that work on the store share: opening it, times as text, tables for people.
+//! What the commands that work on the store share: opening it, and tables for people.
 
 use super::{Context, Failure};
 use crate::clock::Clock;
@@ -55,12 +55,6 @@ impl From<LifeError> for Failure {
     }
 }
 
-/// A Unix second in RFC 3339, UTC.
-pub(super) fn moment(second: u64) -> String {
-    let instant = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-    instant.map_or_else(|| second.to_string(), |instant| instant.to_string())
-}
-
 /// Columns for people: a head, then rows, padded to the widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |at: usize| {
@@ -85,11 +79,6 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_rfc_3339() {
-        assert_eq!(moment(1_465_858_204), "2016-06-13T22:50:04Z");
-    }
 
     #[test]
     fn tables_are_padded() {

@@ -1,13 +1,13 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
-use super::stored::{moment, table, with_life, with_store};
+use super::stored::{table, with_life, with_store};
 use super::{Context, Failure, value};
-use crate::config::{Kind, TeamPolicy};
+use crate::config::Kind;
 use crate::ids::{AccountSid, TeamId};
 use crate::keys::access_token::GRANTS;
+use crate::keys::view::{TeamBrief, TeamFull};
 use crate::store::TeamRow;
 use clap::Subcommand;
-use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -126,17 +126,17 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             team.kind = if master { Kind::Master } else { Kind::Standard };
             settings.apply(&mut team);
             let made = with_store(context, async |store| Ok(store.create_team(team).await?))?;
-            context.print(&Brief::of(&made), || format!("created team {}\n", made.name))
+            context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
             let change = |team: &mut TeamRow| settings.apply(team);
             let team = with_store(context, async |store| Ok(store.change_team(&name, change).await?))?;
-            context.print(&Full::of(&team), || Full::of(&team).text())
+            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
         }
         Command::List => list(context),
         Command::Show { name } => {
             let team = with_store(context, async |store| Ok(store.team(&name).await?))?;
-            context.print(&Full::of(&team), || Full::of(&team).text())
+            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
         }
         Command::Disable { name } => disable(&name, true, context),
         Command::Enable { name } => disable(&name, false, context),
@@ -150,89 +150,43 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
 
 fn list(context: &Context) -> Result<(), Failure> {
     let teams = with_store(context, async |store| Ok(store.teams().await?))?;
-    let all: Vec<Brief> = teams.iter().map(Brief::of).collect();
-    let rows = || all.iter().map(Brief::row).collect::<Vec<_>>();
+    let all: Vec<TeamBrief> = teams.iter().map(TeamBrief::from).collect();
+    let rows = || all.iter().map(row).collect::<Vec<_>>();
     context.print(&all, || table(&["TEAM", "KIND", "ACCOUNTS", "STATE"], &rows()))
 }
 
 fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
     let team = with_store(context, async |store| Ok(store.set_team_disabled(name, disabled).await?))?;
     let word = if disabled { "disabled" } else { "enabled" };
-    context.print(&Brief::of(&team), || format!("{word} team {name}\n"))
+    context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }
 
-/// A team in a list.
-#[derive(Serialize)]
-struct Brief {
-    name: String,
-    kind: Kind,
-    accounts: Vec<String>,
-    disabled: bool,
+fn row(team: &TeamBrief) -> Vec<String> {
+    let kind = if team.kind == Kind::Master { "master" } else { "standard" };
+    let state = if team.disabled { "disabled" } else { "enabled" };
+    vec![team.name.clone(), kind.to_owned(), team.accounts.join(" "), state.to_owned()]
 }
 
-impl Brief {
-    fn of(team: &TeamRow) -> Self {
-        Self {
-            name: team.name.to_string(),
-            kind: team.kind,
-            accounts: team.accounts.iter().map(ToString::to_string).collect(),
-            disabled: team.disabled,
-        }
+fn describe(team: &TeamFull) -> String {
+    let row = row(&team.brief);
+    let mut text = format!("team      {}\nkind      {}\naccounts  {}\nstate     {}\n", row[0], row[1], row[2], row[3]);
+    let policy = &team.policy;
+    let lists = [
+        ("allow     ", &policy.allow),
+        ("deny      ", &policy.deny),
+        ("open      ", &policy.open),
+        ("key may   ", &team.key_permissions),
+    ];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        // A String takes all that is written to it.
+        let _ = writeln!(text, "{name}{}", list.join(" "));
     }
-
-    fn row(&self) -> Vec<String> {
-        let kind = if self.kind == Kind::Master { "master" } else { "standard" };
-        let state = if self.disabled { "disabled" } else { "enabled" };
-        vec![self.name.clone(), kind.to_owned(), self.accounts.join(" "), state.to_owned()]
+    if let Some(grants) = &team.grants {
+        let _ = writeln!(text, "grants    {}", grants.join(" "));
     }
-}
-
-/// A team with all that is known of it.
-#[derive(Serialize)]
-struct Full {
-    #[serde(flatten)]
-    brief: Brief,
-    policy: TeamPolicy,
-    key_permissions: Vec<String>,
-    grants: Option<Vec<String>>,
-    rotate_every: Option<String>,
-    created_at: String,
-}
-
-impl Full {
-    fn of(team: &TeamRow) -> Self {
-        Self {
-            brief: Brief::of(team),
-            policy: team.policy.clone(),
-            key_permissions: team.key_permissions.clone(),
-            grants: team.grants.clone(),
-            rotate_every: team.rotate_every.map(|every| format!("{}s", every.as_secs())),
-            created_at: moment(team.created_at),
-        }
+    if let Some(every) = &team.rotate_every {
+        let _ = writeln!(text, "rotate    every {every}");
     }
-
-    fn text(&self) -> String {
-        let row = self.brief.row();
-        let mut text =
-            format!("team      {}\nkind      {}\naccounts  {}\nstate     {}\n", row[0], row[1], row[2], row[3]);
-        let policy = &self.policy;
-        let lists = [
-            ("allow     ", &policy.allow),
-            ("deny      ", &policy.deny),
-            ("open      ", &policy.open),
-            ("key may   ", &self.key_permissions),
-        ];
-        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-            // A String takes all that is written to it.
-            let _ = writeln!(text, "{name}{}", list.join(" "));
-        }
-        if let Some(grants) = &self.grants {
-            let _ = writeln!(text, "grants    {}", grants.join(" "));
-        }
-        if let Some(every) = &self.rotate_every {
-            let _ = writeln!(text, "rotate    every {every}");
-        }
-        let _ = writeln!(text, "created   {}", self.created_at);
-        text
-    }
+    let _ = writeln!(text, "created   {}", team.created_at);
+    text
 }

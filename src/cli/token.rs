@@ -1,11 +1,12 @@
 //! `sidekey token`: the tokens that teams present.
 
-use super::stored::{moment, table, with_store};
+use super::stored::{table, with_store};
 use super::{Context, Failure, value};
 use crate::authn::Token;
 use crate::clock::Clock;
 use crate::ids::{TeamId, TokenId};
-use crate::store::{NewToken, TokenRow};
+use crate::keys::view::{IssuedView, TokenView, moment};
+use crate::store::NewToken;
 use clap::Subcommand;
 use serde::Serialize;
 use std::time::Duration;
@@ -54,16 +55,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// A token just issued, with its text.
-#[derive(Serialize)]
-struct Issued {
-    id: String,
-    team: String,
-    name: Option<String>,
-    token: String,
-    expires_at: Option<String>,
-}
-
 fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: &Context) -> Result<(), Failure> {
     let now = Clock::system().unix_seconds();
     let expires_at = expires.map(|expires| now.saturating_add(expires.as_secs()));
@@ -76,11 +67,11 @@ fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: 
         expires_at,
     };
     with_store(context, async |store| Ok(store.add_tokens(vec![new]).await?))?;
-    let issued = Issued {
+    let issued = IssuedView {
         id: made.id().to_string(),
         team: team.to_string(),
         name: name.map(str::to_owned),
-        token: made.show().to_owned(),
+        token: made.show(),
         expires_at: expires_at.map(moment),
     };
     context.print(&issued, || {
@@ -89,50 +80,18 @@ fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: 
     })
 }
 
-/// A token in a list.
-#[derive(Serialize)]
-struct Listed {
-    id: String,
-    team: String,
-    name: Option<String>,
-    state: &'static str,
-    created_at: String,
-    expires_at: Option<String>,
-    revoked_at: Option<String>,
-}
-
-impl Listed {
-    fn of(row: &TokenRow, now: u64) -> Self {
-        let expired = row.expires_at.is_some_and(|end| end <= now);
-        Self {
-            id: row.id.to_string(),
-            team: row.team.to_string(),
-            name: Some(row.name.clone()).filter(|name| !name.is_empty()),
-            state: match row.revoked_at {
-                Some(_) => "revoked",
-                None if expired => "expired",
-                None => "active",
-            },
-            created_at: moment(row.created_at),
-            expires_at: row.expires_at.map(moment),
-            revoked_at: row.revoked_at.map(moment),
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        let or_never = |time: &Option<String>| time.clone().unwrap_or_else(|| "never".to_owned());
-        let name = self.name.clone().unwrap_or_default();
-        let (state, expires) = (self.state.to_owned(), or_never(&self.expires_at));
-        vec![self.id.clone(), self.team.clone(), state, self.created_at.clone(), expires, name]
-    }
+fn row(token: &TokenView) -> Vec<String> {
+    let name = token.name.clone().unwrap_or_default();
+    let expires = token.expires_at.clone().unwrap_or_else(|| "never".to_owned());
+    vec![token.id.clone(), token.team.clone(), token.state.to_owned(), token.created_at.clone(), expires, name]
 }
 
 fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
     let rows = with_store(context, async |store| Ok(store.tokens(team).await?))?;
     let now = Clock::system().unix_seconds();
-    let all: Vec<Listed> = rows.iter().map(|row| Listed::of(row, now)).collect();
+    let all: Vec<TokenView> = rows.iter().map(|row| TokenView::at(row, now)).collect();
     let head = ["TOKEN_ID", "TEAM", "STATE", "CREATED", "EXPIRES", "NAME"];
-    context.print(&all, || table(&head, &all.iter().map(Listed::row).collect::<Vec<_>>()))
+    context.print(&all, || table(&head, &all.iter().map(row).collect::<Vec<_>>()))
 }
 
 /// Takes an id, or the token itself: whoever finds a leaked token has no id at hand.
@@ -140,7 +99,7 @@ fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
     let id = Token::parse(text).map_or_else(|| TokenId::new(text), |token| token.id());
     let row = with_store(context, async |store| Ok(store.revoke_token(&id).await?))?;
     let now = Clock::system().unix_seconds();
-    context.print(&Listed::of(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
+    context.print(&TokenView::at(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
 }
 
 /// A token and what to write into the config file for it.

@@ -11,6 +11,7 @@ mod life;
 mod reconcile;
 mod recover;
 mod upstream_keys;
+pub mod view;
 
 pub use feed::{Feed, Health};
 pub use keeper::Keeper;

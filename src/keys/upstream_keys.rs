@@ -103,17 +103,8 @@ impl UpstreamKeys {
 
     /// Makes a key; with permissions, a Restricted one.
     pub async fn create(&self, name: &str, permissions: &[String]) -> Result<(KeySid, Secret), KeysError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("FriendlyName", name);
-        let (host, target) = if permissions.is_empty() {
-            (API, self.path("/Keys.json"))
-        } else {
-            let policy = serde_json::json!({ "allow": permissions }).to_string();
-            form.append_pair("AccountSid", self.account()).append_pair("KeyType", "restricted");
-            form.append_pair("Policy", &policy);
-            (IAM, "/v1/Keys".to_owned())
-        };
-        let answer = self.patiently(host, Method::POST, &target, Some(form.finish())).await?;
+        let (host, target, form) = self.order(name, permissions);
+        let answer = self.patiently(host, Method::POST, &target, Some(form)).await?;
         if answer.status != 201 && answer.status != 200 {
             return Err(refused(&answer));
         }
@@ -122,6 +113,19 @@ impl UpstreamKeys {
         let sid = KeySid::parse(&made.sid)
             .ok_or_else(|| KeysError::Unclear("the upstream made a key with an odd SID".to_owned()))?;
         Ok((sid, Secret::from(made.secret)))
+    }
+
+    /// Where and how a key is asked for.
+    fn order(&self, name: &str, permissions: &[String]) -> (&'static str, String, String) {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("FriendlyName", name);
+        if permissions.is_empty() {
+            return (API, self.path("/Keys.json"), form.finish());
+        }
+        let policy = serde_json::json!({ "allow": permissions }).to_string();
+        form.append_pair("AccountSid", self.account()).append_pair("KeyType", "restricted");
+        form.append_pair("Policy", &policy);
+        (IAM, "/v1/Keys".to_owned(), form.finish())
     }
 
     /// Deletes a key; one that is gone already is as good as deleted.

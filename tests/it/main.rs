@@ -1,5 +1,6 @@
 //! The one integration binary: black-box tests by topic, and `layering`, which reads the source itself.
 
+mod admin;
 mod audit;
 mod cli;
 mod config;

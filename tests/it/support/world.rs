@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The bearer token of the admin API.
+pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests-0123456789";
+
 /// A sandbox, and a folder with a config for it.
 pub struct World {
     /// The sandbox.
@@ -63,7 +66,7 @@ cores = 1
 
     /// The environment of commands: the master's auth token, and the admin token.
     pub fn variables(&self) -> [(&'static str, String); 2] {
-        [("MASTER", self.upstream.owner().1), ("ADMIN", "admin-token-of-the-tests-0123456789".to_owned())]
+        [("MASTER", self.upstream.owner().1), ("ADMIN", ADMIN_TOKEN.to_owned())]
     }
 
     /// Runs a command to its end.
@@ -107,7 +110,8 @@ cores = 1
         std::fs::write(self.folder().join(&name), config).expect("a config");
         let mut process = Running::start(self.folder(), &["serve", "--config", &name], &variables);
         let address = process.told("listening proxy=").parse().expect("an address");
-        Broker { process, address }
+        let admin = process.told("listening admin=").parse().expect("an address");
+        Broker { process, address, admin }
     }
 
     /// The SIDs of the account's keys, as the upstream lists them.
@@ -140,11 +144,20 @@ cores = 1
 pub struct Broker {
     /// The process.
     pub process: Running,
-    /// Where it listens.
+    /// Where it listens for callers.
     pub address: SocketAddr,
+    /// Where it listens for operators.
+    pub admin: SocketAddr,
 }
 
 impl Broker {
+    /// Asks the admin API, with its token. An empty `body` is none.
+    #[track_caller]
+    pub fn ask_admin(&self, method: &str, path: &str, body: &str) -> Answered {
+        let token = format!("Bearer {ADMIN_TOKEN}");
+        ask(self.admin, method, path, &[("authorization", &token)], body.as_bytes()).expect("an answer")
+    }
+
     /// See [`World::messages`].
     #[track_caller]
     pub fn messages(&self, world: &World, token: &str) -> Answered {

@@ -1,0 +1,124 @@
+//! `/readyz` and what the metrics say of store, audit and keys.
+
+use super::Parts;
+use super::answer::Answer;
+use crate::audit::Trouble;
+use crate::config::AuditMode;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Keys named in an answer at most: enough to begin with, and no list of the whole company.
+const MAX_NAMED: usize = 20;
+
+/// What `/readyz` says.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    store: StoreCheck,
+    audit: AuditCheck,
+    keys: KeysCheck,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreCheck {
+    /// Whether requests are still served from what is known.
+    usable: bool,
+    state: &'static str,
+    lost_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AuditCheck {
+    usable: bool,
+    trouble: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeysCheck {
+    /// Whether at least one key is taken by the upstream, if there are any.
+    usable: bool,
+    rejected: Vec<String>,
+}
+
+/// Whether requests can be served. A lost store alone is said and does not count: what is known is served on until it is
+/// too old. Neither does one refused key, of one team: taking the broker out would take all the others along.
+pub(super) fn ready(parts: &Parts) -> Answer {
+    let (store, audit, keys) = (store(parts), audit(parts), keys(parts));
+    let ready = store.usable && audit.usable && keys.usable;
+    Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, store, audit, keys })
+}
+
+fn store(parts: &Parts) -> StoreCheck {
+    let now = parts.clock.unix_seconds();
+    let usable = parts.directory.fresh(now);
+    let lost = parts.health.as_ref().and_then(|health| health.lost_since());
+    let state = match (&parts.health, lost) {
+        (None, _) => "none",
+        (Some(_), _) if !usable => "stale",
+        (Some(_), Some(_)) => "lost",
+        (Some(_), None) => "ok",
+    };
+    StoreCheck { usable, state, lost_seconds: lost.map(|since| now.saturating_sub(since)) }
+}
+
+fn audit(parts: &Parts) -> AuditCheck {
+    let trouble = parts.trail.trouble();
+    let usable = trouble.is_none() || parts.audit.mode == AuditMode::BestEffort;
+    AuditCheck { usable, trouble: trouble.map(Trouble::name) }
+}
+
+fn keys(parts: &Parts) -> KeysCheck {
+    let (mut held, mut rejected) = (0_usize, Vec::new());
+    let teams = parts.directory.teams();
+    let keys = teams.iter().filter_map(|team| team.load().key.clone()).chain(parts.directory.master());
+    for key in keys {
+        held += 1;
+        if key.is_rejected() {
+            rejected.push(key.sid.to_string());
+        }
+    }
+    let usable = held == 0 || rejected.len() < held;
+    rejected.sort();
+    rejected.truncate(MAX_NAMED);
+    KeysCheck { usable, rejected }
+}
+
+/// The broker's counters, and gauges of store, audit and keys.
+pub(super) fn metrics(parts: &Parts) -> Answer {
+    let mut text = parts.metrics.render();
+    let teams = parts.directory.teams();
+    let keys: Vec<_> = teams.iter().filter_map(|team| team.load().key.clone()).collect();
+    let rejected = keys.iter().filter(|key| key.is_rejected()).count();
+    gauge(&mut text, "sidekey_teams", "Teams known to this broker.", teams.len() as u64);
+    gauge(&mut text, "sidekey_tokens", "Tokens known to this broker.", parts.directory.token_count() as u64);
+    gauge(&mut text, "sidekey_keys", "Keys that teams hold.", keys.len() as u64);
+    gauge(&mut text, "sidekey_keys_rejected", "Keys that the upstream refuses.", rejected as u64);
+    if let Some(health) = &parts.health {
+        let age = parts.clock.unix_seconds().saturating_sub(health.heard());
+        gauge(&mut text, "sidekey_store_up", "Whether the store answers.", u64::from(health.lost_since().is_none()));
+        gauge(&mut text, "sidekey_store_age_seconds", "Seconds since the store's last answer.", age);
+        let changes = ("sidekey_store_changes_total", "Changes applied from the store.");
+        sample(&mut text, changes, "counter", health.applied());
+    }
+    let counts = parts.trail.counts();
+    gauge(&mut text, "sidekey_audit_up", "Whether records can be kept.", u64::from(parts.trail.healthy()));
+    let counters = [
+        ("sidekey_audit_records_total", "Audit lines written.", counts.records),
+        ("sidekey_audit_refused_total", "Requests refused because they could not be recorded.", counts.refused),
+        ("sidekey_audit_unrecorded_total", "Requests that passed unrecorded (best_effort).", counts.unrecorded),
+        ("sidekey_audit_lost_total", "Audit lines given up.", counts.lost),
+    ];
+    for (name, help, value) in counters {
+        sample(&mut text, (name, help), "counter", value);
+    }
+    Answer::text(200, "text/plain; version=0.0.4", text)
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+    sample(text, (name, help), "gauge", value);
+}
+
+fn sample(text: &mut String, (name, help): (&str, &str), kind: &str, value: u64) {
+    // A String takes all that is written to it.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+}

@@ -1,0 +1,131 @@
+//! Listening: HTTP/1.1 over TCP, with ceilings on everything that a stranger could hold.
+
+use super::Parts;
+use super::answer::Answer;
+use super::dispatch::{admit, answer};
+use super::problem::Problem;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Connections at once: operators, a scraper and a few probes.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Bytes of a body: a team with a long policy has a few thousand.
+const MAX_BODY: usize = 64 << 10;
+
+/// How long a head, and how long a body, may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The admin API of one broker.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    handle: AdminHandle,
+}
+
+/// Replaces what the admin API works on.
+#[derive(Clone, Debug)]
+pub struct AdminHandle(Arc<ArcSwap<Parts>>);
+
+impl AdminHandle {
+    /// Works on these from now on.
+    pub fn adopt(&self, parts: Parts) {
+        self.0.store(Arc::new(parts));
+    }
+}
+
+impl Admin {
+    /// Listens on `at`; port 0 takes a free one. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The address can't be listened on.
+    pub fn bind(at: SocketAddr, parts: Parts) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(at)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        Ok(Self { listener, handle: AdminHandle(Arc::new(ArcSwap::from_pointee(parts))) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What replaces its parts.
+    pub fn handle(&self) -> AdminHandle {
+        self.handle.clone()
+    }
+
+    /// Answers until it is dropped.
+    pub async fn serve(self) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, mostly: a moment later there may be one.
+                    tracing::warn!(%error, "an admin connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let parts = self.handle.0.clone();
+            tokio::spawn(async move {
+                if let Err(error) = connection(stream, parts).await {
+                    tracing::debug!(%error, "an admin connection ended");
+                }
+                drop(slot);
+            });
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, parts: Arc<ArcSwap<Parts>>) -> Result<(), hyper::Error> {
+    let service = service_fn(move |request| {
+        let parts = parts.load_full();
+        async move { Ok::<_, Infallible>(respond(parts, request).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.serve_connection(TokioIo::new(stream), service).await
+}
+
+async fn respond(parts: Arc<Parts>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let outcome = async {
+        let (head, body) = request.into_parts();
+        let asked = admit(&parts, &head.method, &head.uri, &head.headers)?;
+        let body = read(body).await?;
+        // A task of its own: a change that was begun is finished, also for somebody who hangs up.
+        let done = tokio::spawn(async move { answer(&parts, &asked, &body).await });
+        done.await.unwrap_or_else(|_| Err(Problem::new(500, "failed", "this request hit a fault of sidekey's own")))
+    };
+    let answer = outcome.await.unwrap_or_else(|problem: Problem| Answer::problem(&problem));
+    answer.into_response()
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Problem::new(413, "too_large", format!("a body holds at most {MAX_BODY} bytes")))
+        }
+        Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
+        Err(_) => Err(Problem::new(408, "too_slow", "the body did not arrive in time")),
+    }
+}

@@ -1,0 +1,87 @@
+//! Errors of the admin API, as RFC 9457 describes them.
+
+use crate::keys::{KeysError, LifeError};
+use crate::store::StoreError;
+use serde_json::{Value, json};
+
+/// One error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// One stable word for programs.
+    pub(super) reason: &'static str,
+    /// What happened and what to do, for people. Never a secret.
+    pub(super) detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, reason, detail: detail.into() }
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(400, "invalid", detail)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(404, "not_found", "no such resource; /v1/openapi.json lists what there is")
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(401, "unauthorized", "send the admin token of the config: Authorization: Bearer TOKEN")
+    }
+
+    pub(super) fn no_store() -> Self {
+        Self::new(409, "no_store", "this broker has no [store]: teams are declared in its config file")
+    }
+
+    pub(super) fn audit_unavailable() -> Self {
+        Self::new(503, "audit_unavailable", "this can't be recorded, so it was not done")
+    }
+
+    /// The body, of type `application/problem+json`.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "type": "about:blank",
+            "title": title(self.status),
+            "status": self.status,
+            "detail": self.detail,
+            "reason": self.reason,
+        })
+    }
+}
+
+/// RFC 9457, §4.2.1: with `about:blank`, the title is the status' own phrase.
+fn title(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let (status, reason) = match &error {
+            StoreError::Unknown { .. } => (404, "unknown"),
+            StoreError::Duplicate { .. } => (409, "duplicate"),
+            StoreError::Refused(_) => (409, "refused"),
+            StoreError::ReadOnly(_) | StoreError::Full(_) | StoreError::Unreachable(_) | StoreError::Busy(_) => {
+                (503, "store_unavailable")
+            }
+            StoreError::RootKey(_)
+            | StoreError::Newer { .. }
+            | StoreError::Corrupt(_)
+            | StoreError::Sealed(_)
+            | StoreError::Database(_) => (500, "store_failed"),
+        };
+        Self::new(status, reason, error.to_string())
+    }
+}
+
+impl From<LifeError> for Problem {
+    fn from(error: LifeError) -> Self {
+        match error {
+            LifeError::Store(error) => error.into(),
+            LifeError::Upstream(KeysError::NoMaster) => Self::new(409, "no_master", error.to_string()),
+            LifeError::Upstream(_) | LifeError::Failed(_) => Self::new(502, "upstream", error.to_string()),
+        }
+    }
+}

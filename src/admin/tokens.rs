@@ -1,0 +1,53 @@
+//! `/v1/tokens` and a team's tokens.
+
+use super::answer::Answer;
+use super::problem::Problem;
+use super::{Parts, input};
+use crate::authn::Token;
+use crate::ids::{TeamId, TokenId};
+use crate::keys::Life;
+use crate::keys::view::{IssuedView, TokenView, moment};
+use crate::store::NewToken;
+
+pub(super) async fn list(parts: &Parts, life: &Life, team: Option<&TeamId>) -> Result<Answer, Problem> {
+    let now = parts.clock.unix_seconds();
+    let rows = life.store().tokens(team).await?;
+    let tokens: Vec<TokenView> = rows.iter().map(|row| TokenView::at(row, now)).collect();
+    Ok(Answer::json(200, &tokens))
+}
+
+pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
+    let (team, asked) = (input::team(team)?, input::read::<input::NewToken>(body)?);
+    let expires = asked.expires.map(|text| input::duration("expires", &text)).transpose()?;
+    let expires_at = expires.map(|expires| parts.clock.unix_seconds().saturating_add(expires.as_secs()));
+    let made = Token::generate();
+    let new = NewToken {
+        id: made.id(),
+        team: team.clone(),
+        sha256: made.digest(),
+        name: asked.name.clone().unwrap_or_default(),
+        expires_at,
+    };
+    parts.record("token.issue", &format!("{} of {team}", made.id()), "asked")?;
+    life.store().add_tokens(vec![new]).await?;
+    let issued = IssuedView {
+        id: made.id().to_string(),
+        team: team.to_string(),
+        name: asked.name.filter(|name| !name.is_empty()),
+        token: made.show(),
+        expires_at: expires_at.map(moment),
+    };
+    Ok(Answer::json(201, &issued))
+}
+
+pub(super) async fn show(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
+    let row = life.store().token(&TokenId::new(id)).await?;
+    Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))
+}
+
+pub(super) async fn revoke(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
+    let id = TokenId::new(id);
+    parts.record("token.revoke", id.as_str(), "asked")?;
+    let row = life.store().revoke_token(&id).await?;
+    Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))
+}
