@@ -21,6 +21,11 @@ macro_rules! sid {
                 (bytes.starts_with($prefix.as_bytes()) && hex).then_some(Self(bytes))
             }
 
+            /// The SID's ASCII bytes.
+            pub const fn as_bytes(&self) -> &[u8] {
+                &self.0
+            }
+
             /// The SID as text.
             pub fn as_str(&self) -> &str {
                 // Only ASCII gets past `parse`.

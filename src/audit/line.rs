@@ -26,6 +26,16 @@ pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, ceiling:
     }
 }
 
+/// Appends a value that holds nothing to escape (a SID, a name of sidekey's own) behind its key, comma and colon included.
+pub(super) fn plain(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
+    out.extend_from_slice(key);
+    let Some(value) = value else { return out.extend_from_slice(b"null") };
+    out.reserve(value.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(value);
+    out.push(b'"');
+}
+
 /// Appends `,"name":123`.
 pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);

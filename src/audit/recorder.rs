@@ -8,7 +8,7 @@ use super::private::Private;
 use super::shared::Shared;
 use super::waiters::{Kept, NOBODY};
 use crate::error::Reason;
-use crate::ids::RequestId;
+use crate::ids::{AccountSid, KeySid, RequestId};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -67,7 +67,7 @@ impl Guard {
         self.intended = true;
         self.recorder.core.record(Kind::Intent, |out| {
             self.begin(out, "intent");
-            line::text(out, "decision", Some(b"allow"), MAX_TEXT);
+            line::plain(out, b",\"decision\":", Some(b"allow"));
             out.extend_from_slice(&self.facts);
         })
     }
@@ -85,7 +85,7 @@ impl Guard {
         self.closed = true;
         self.recorder.core.record(Kind::Refusal, |out| {
             self.begin(out, "outcome");
-            line::text(out, "decision", Some(b"deny"), MAX_TEXT);
+            line::plain(out, b",\"decision\":", Some(b"deny"));
             out.extend_from_slice(&self.facts);
             line::text(out, "reason", Some(denial.reason.as_bytes()), MAX_TEXT);
             line::text(out, "detail", denial.detail.map(str::as_bytes), MAX_TEXT);
@@ -101,16 +101,16 @@ impl Guard {
     fn tell(&mut self, facts: &Facts<'_>) {
         self.facts.clear();
         let (out, private) = (&mut self.facts, &self.recorder.core.shared.private);
-        line::text(out, "team", facts.team.map(|team| team.as_str().as_bytes()), MAX_TEXT);
+        line::plain(out, b",\"team\":", facts.team.map(|team| team.as_str().as_bytes()));
         line::text(out, "token_id", facts.proof_id.map(str::as_bytes), MAX_TEXT);
         hidden_text(private, out, "method", facts.method, MAX_TEXT);
         let host = facts.host.rsplit(|&b| b == b'@').next().unwrap_or_default();
         hidden_text(private, out, "host", host, MAX_TEXT);
         let path = facts.path.split(|&b| b == b'?' || b == b'#').next().unwrap_or_default();
         hidden_text(private, out, "path", path, MAX_PATH);
-        line::text(out, "operation", facts.operation.map(str::as_bytes), MAX_TEXT);
-        line::text(out, "account", facts.account.map(|sid| sid.as_str().as_bytes()), MAX_TEXT);
-        line::text(out, "key_sid", facts.key_sid.map(|sid| sid.as_str().as_bytes()), MAX_TEXT);
+        line::plain(out, b",\"operation\":", facts.operation.map(str::as_bytes));
+        line::plain(out, b",\"account\":", facts.account.map(AccountSid::as_bytes));
+        line::plain(out, b",\"key_sid\":", facts.key_sid.map(KeySid::as_bytes));
     }
 
     fn begin(&self, out: &mut Vec<u8>, phase: &str) {
@@ -127,7 +127,7 @@ impl Guard {
         // An intent that was not kept allowed nothing.
         let refused = outcome.reason == Some(Reason::AuditUnavailable.name());
         let decision: Option<&[u8]> = self.intended.then_some(if refused { b"deny" } else { b"allow" });
-        line::text(out, "decision", decision, MAX_TEXT);
+        line::plain(out, b",\"decision\":", decision);
         out.extend_from_slice(&self.facts);
         line::text(out, "reason", outcome.reason.map(str::as_bytes), MAX_TEXT);
         line::maybe_number(out, "status", (outcome.status != 0).then_some(outcome.status.into()));

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 pub struct Key {
     /// What goes into logs and the audit: `SK…`, or `AC…` for a master credential of account and auth token.
     pub sid: Box<str>,
+    key_sid: Option<KeySid>,
     /// The key's secret, for signing Access Tokens and for scrubbing answers.
     secret: Secret,
     /// `Basic …`, computed once.
@@ -44,6 +45,7 @@ impl Key {
         let authorization = Secret::new(value.as_bytes());
         Self {
             sid: username.into(),
+            key_sid: KeySid::parse(username),
             secret,
             authorization,
             signs,
@@ -54,8 +56,8 @@ impl Key {
     }
 
     /// The key's SID; `None` for a master credential of account and auth token.
-    pub fn key_sid(&self) -> Option<KeySid> {
-        KeySid::parse(&self.sid)
+    pub const fn key_sid(&self) -> Option<KeySid> {
+        self.key_sid
     }
 
     /// The secret itself.
