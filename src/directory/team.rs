@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 pub struct Key {
     /// What goes into logs and the audit: `SK…`, or `AC…` for a master credential of account and auth token.
     pub sid: Box<str>,
-    key_sid: Option<KeySid>,
+    parsed: Option<KeySid>,
     /// The key's secret, for signing Access Tokens and for scrubbing answers.
     secret: Secret,
     /// `Basic …`, computed once.
@@ -45,7 +45,7 @@ impl Key {
         let authorization = Secret::new(value.as_bytes());
         Self {
             sid: username.into(),
-            key_sid: KeySid::parse(username),
+            parsed: KeySid::parse(username),
             secret,
             authorization,
             signs,
@@ -57,7 +57,7 @@ impl Key {
 
     /// The key's SID; `None` for a master credential of account and auth token.
     pub const fn key_sid(&self) -> Option<KeySid> {
-        self.key_sid
+        self.parsed
     }
 
     /// The secret itself.
