@@ -116,8 +116,9 @@ impl Server {
         Ok(server)
     }
 
-    /// Handles requests with this configuration from now on. Listeners, TLS, the audit and the number of cores stay as
-    /// they were: they take effect at the next start.
+    /// Handles requests with this configuration from now on. Certificates, CAs and key sets that the configuration
+    /// names as before are kept, with their sessions, leaves and ages. Listeners, the audit and the number of cores stay
+    /// as they were: they take effect at the next start.
     ///
     /// # Errors
     /// What could not be set up; the running configuration stays.
@@ -133,6 +134,11 @@ impl Server {
         self.directory = directory;
         self.shared.send_replace(shared);
         Ok(())
+    }
+
+    /// Whether the key sets of all `[[jwt]]` are there and young enough; `true` where there are none.
+    pub fn key_sets_ready(&self) -> bool {
+        self.shared.borrow().jwts.as_ref().is_none_or(|jwts| jwts.ready(self.clock.unix_seconds()))
     }
 
     /// Where it listens.

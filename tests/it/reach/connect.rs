@@ -44,6 +44,30 @@ fn a_message_goes_through_and_what_was_in_authorization_is_replaced() {
 }
 
 #[test]
+fn an_absolute_form_goes_by_the_proxys_proof_which_ends_at_the_broker() {
+    let world = World::start("");
+    let line = format!("GET http://api.twilio.com{}", world.upstream.path("/Messages.json"));
+    let (host, proof) = (("Host", "api.twilio.com"), world.basic());
+    let proof = ("Proxy-Authorization", proof.as_str());
+    let junk = ("Authorization", "Basic QUN4OnNpZGVrZXk=");
+    for headers in [vec![host, proof], vec![host, proof, junk], vec![host, ("Authorization", proof.1)]] {
+        assert_eq!(ask(&mut dial(world.proxy), &line, &headers, "").status, 200, "{headers:?}");
+    }
+    let bad = vec![host, ("Proxy-Authorization", "Basic eDp5"), ("Authorization", proof.1)];
+    assert_eq!(ask(&mut dial(world.proxy), &line, &bad, "").status, 401, "the proxy's proof decides");
+    for target in ["http://evil.example/x", "http://127.0.0.1:1/x", "https://api.twilio.com.evil.example/2010-04-01/x"]
+    {
+        let host = target.split('/').nth(2).expect("a host");
+        let answer = ask(&mut dial(world.proxy), &format!("GET {target}"), &[("Host", host), proof], "");
+        assert_eq!((answer.status, answer.header("sidekey-error")), (403, Some("host_not_allowed")), "{target}");
+    }
+    for seen in world.upstream.sandbox.requests().1 {
+        assert!(seen.headers.iter().all(|name| !name.as_str().starts_with("proxy-")), "{:?}", seen.headers);
+        assert_eq!(seen.sid.as_deref(), Some(world.key.0.as_str()));
+    }
+}
+
+#[test]
 fn links_inside_a_tunnel_stay_twilios() {
     let world = World::start("");
     let mut tunnel = inside(&world, "messaging.twilio.com");
