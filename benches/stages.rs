@@ -1,0 +1,123 @@
+//! Each stage alone, and the whole decision: from a proof to the head that goes upstream, at four sizes of directory.
+
+mod world;
+
+use bytes::BytesMut;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use sidekey::authn::{Authn, Presented, Token};
+use sidekey::http1::{Field, Framing, RequestHead, parse_request};
+use sidekey::inject::inject;
+use sidekey::keys::lease;
+use sidekey::policy::{Judged, Subject, Target, judge};
+use std::hint::black_box;
+use std::sync::Arc;
+use world::{ACCOUNT, CpuTime, SIZES, World, in_turn, settings, world};
+
+/// A Unix second; nothing in these directories expires.
+const NOW: u64 = 1_800_000_000;
+
+/// What every caller sends.
+const PATH: &str = "/2010-04-01/Accounts/ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/Messages.json";
+const FIELDS: [(&str, &str); 7] = [
+    ("Host", "127.0.0.1:8080"),
+    ("User-Agent", "twilio-python/9.13.0 (Linux x86_64) Python/3.11"),
+    ("Accept-Encoding", "gzip, deflate"),
+    ("Accept", "application/json"),
+    ("Connection", "keep-alive"),
+    ("X-Twilio-Client", "python-9.13.0"),
+    ("Content-Type", "application/x-www-form-urlencoded"),
+];
+
+/// The fields of a request with this proof.
+fn fields(proof: &[u8]) -> [Field<'_>; FIELDS.len() + 1] {
+    let mut all = [Field { name: "Authorization", value: proof }; FIELDS.len() + 1];
+    for (field, (name, value)) in all.iter_mut().zip(FIELDS) {
+        *field = Field { name, value: value.as_bytes() };
+    }
+    all
+}
+
+fn target() -> Target<'static> {
+    let authority = Some("127.0.0.1:8080");
+    Target { method: b"GET", authority, absolute: false, path: PATH.as_bytes(), query: Some(b"PageSize=50") }
+}
+
+/// The path of a broker's own code from the parsed head to the head that goes upstream.
+fn decision(authn: &Authn, world: &World, proof: &[u8], buffer: BytesMut) -> BytesMut {
+    let fields = fields(proof);
+    let presented = Presented { fields: &fields, proxied: false, connection: None };
+    let caller = authn.authenticate(&presented, NOW).expect("a caller of the directory");
+    let team = caller.team();
+    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+    let target = target();
+    let judged = judge(&subject, &target).expect("a path that is open");
+    let lease = lease(&judged.grant, team, &world.directory, NOW).expect("a team with a key");
+    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
+    inject(&request, &judged, &lease, Framing::Length(0), buffer).into_buffer()
+}
+
+fn by_size(c: &mut Criterion<CpuTime>) {
+    sidekey::twilio::operations::prepare();
+    for size in SIZES {
+        let world = world(size);
+        let authn = Authn::new(Arc::clone(&world.directory), None, Arc::default());
+        let mut next = in_turn(&world.digests);
+        c.benchmark_group("lookup").bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| world.directory.token(black_box(next())).is_some());
+        });
+        let mut next = in_turn(&world.proofs);
+        c.benchmark_group("authenticate").bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| authn.by_header(black_box(next()), NOW).is_ok());
+        });
+        let mut next = in_turn(&world.proofs);
+        let mut buffer = BytesMut::with_capacity(4096);
+        c.benchmark_group("decision").bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| {
+                let mut made = decision(&authn, &world, black_box(next()), std::mem::take(&mut buffer));
+                made.clear();
+                buffer = made;
+            });
+        });
+    }
+}
+
+/// Stages that no directory touches.
+fn alone(c: &mut Criterion<CpuTime>) {
+    let world = world(10);
+    let head = FIELDS
+        .iter()
+        .fold(format!("GET {PATH} HTTP/1.1\r\n"), |head, (name, value)| head + name + ": " + value + "\r\n")
+        + "\r\n";
+    c.bench_function("parse head", |b| {
+        b.iter(|| parse_request(black_box(head.as_bytes()), |head, length| head.fields.len() + length));
+    });
+    let token = Token::generate();
+    c.bench_function("token digest", |b| b.iter(|| Token::parse(black_box(token.show())).map(|token| token.digest())));
+    let team = world.directory.teams()[0].load().clone();
+    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+    let judged = |target: &Target<'_>| judge(&subject, target).is_ok();
+    c.bench_function("judge, allowed", |b| b.iter(|| judged(black_box(&target()))));
+    let keys = format!("/2010-04-01/Accounts/{ACCOUNT}/Keys.json");
+    let closed = Target { path: keys.as_bytes(), ..target() };
+    c.bench_function("judge, refused", |b| b.iter(|| judged(black_box(&closed))));
+    injected(c, &world, &judge(&subject, &target()).expect("a path that is open"));
+}
+
+fn injected(c: &mut Criterion<CpuTime>, world: &World, judged: &Judged<'_>) {
+    let team = world.directory.teams()[0].load().clone();
+    let lease = lease(&judged.grant, &team, &world.directory, NOW).expect("a team with a key");
+    let fields = fields(&world.proofs[0]);
+    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
+    let mut buffer = BytesMut::with_capacity(4096);
+    c.bench_function("inject", |b| {
+        b.iter(|| {
+            let spare = std::mem::take(&mut buffer);
+            let mut made = inject(black_box(&request), judged, &lease, Framing::Length(0), spare).into_buffer();
+            made.clear();
+            buffer = made;
+        });
+    });
+}
+
+criterion_group! { name = stages; config = settings(); targets = alone, by_size }
+criterion_main!(stages);
