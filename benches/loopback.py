@@ -121,7 +121,7 @@ def address(name: str, program: Program, chosen: argparse.Namespace) -> str:
 
 
 def measure(chosen: argparse.Namespace, job: Job, programs: dict[str, Program]) -> dict[str, list[Row]]:
-    load = Load(job.folder, chosen.seconds, chosen.connections, chosen.post, chosen.h2)
+    load = Load(job.folder, chosen.connections, chosen.post, chosen.h2)
     rows: dict[str, list[Row]] = {name: [] for name in programs}
     for number in range(-1, chosen.rounds):
         for name, program in programs.items():
@@ -129,12 +129,14 @@ def measure(chosen: argparse.Namespace, job: Job, programs: dict[str, Program]) 
             bare = name in ("direct", "relay")
             proofs = [team.key if bare else team.proof for team in job.callers]
             url = address(name, program, chosen)
-            if number < 0:
-                send(load, url, proofs, WARM_UP_SECONDS)
-                continue
             before = program.cpu_seconds()
-            result = send(load, url, proofs)
+            try:
+                result = send(load, url, proofs, WARM_UP_SECONDS if number < 0 else chosen.seconds)
+            except RuntimeError as error:
+                raise SystemExit(f"{name}: {error}; {program.state()}") from error
             spent = program.cpu_seconds() - before
+            if number < 0:
+                continue
             if result.bad:
                 print(f"{name}, round {number + 1}: {result.bad}", file=sys.stderr)
             rows[name].append(Row(result, spent * 1e6 / max(result.answered, 1)))

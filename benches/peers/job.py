@@ -7,6 +7,7 @@ both sides. One line for each request is written to a file.
 
 import base64
 import json
+import random
 import secrets
 import socket
 import subprocess
@@ -87,10 +88,16 @@ def basic(username: str, password: str) -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on: for programs that can't say which port 0 became."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of loopback that nobody listens on, for programs that can't say which port 0 became: below the range that
+    outgoing connections take, so that none of them takes it in the meantime."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def make_teams(count: int, sidekey: str | None) -> list[Team]:

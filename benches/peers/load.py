@@ -16,7 +16,6 @@ class Load:
     """What is sent, to every peer alike."""
 
     folder: Path
-    seconds: int
     connections: int
     post: bool
     h2: bool
@@ -33,10 +32,9 @@ class Result:
     bad: str
 
 
-def send(load: Load, url: str, proofs: list[str], seconds: int | None = None) -> Result:
+def send(load: Load, url: str, proofs: list[str], seconds: int) -> Result:
     """One round: `proofs` in turn, as fast as answers come."""
-    for_seconds = seconds or load.seconds
-    return (_h2load if load.h2 else _wrk)(load, f"{url}{MESSAGES}", proofs, for_seconds)
+    return (_h2load if load.h2 else _wrk)(load, f"{url}{MESSAGES}", proofs, seconds)
 
 
 def _run(command: list[str], seconds: int) -> str:

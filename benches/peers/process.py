@@ -38,9 +38,13 @@ class Program:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
-        self._log.flush()
+        raise RuntimeError(f"{self.name} does not listen on {self.port}; {self.state()}")
+
+    def state(self) -> str:
+        """Whether it runs, and the end of its log: for whoever finds it silent."""
+        ended = self._main.poll()
         tail = Path(self._log.name).read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{self.name} does not listen on {self.port}: {tail}")
+        return f"{'running' if ended is None else f'ended with {ended}'}, log: {tail}"
 
     def processes(self) -> list[int]:
         """The program and its children, at any depth."""

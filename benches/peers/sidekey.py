@@ -8,7 +8,11 @@ def prepare(job: Job, binary: str, durability: str) -> Start:
     name = f"sidekey-{durability}"
     scheme = "https" if job.tls_out else "http"
     keys = job.folder / "keys"
-    keys.mkdir(exist_ok=True)
+    if not keys.exists():
+        # Once: another sidekey of this run may be reading them.
+        keys.mkdir()
+        for team in job.teams:
+            (keys / team.name).write_text(team.key_secret)
     listen = f'tls = "127.0.0.1:{port}"' if job.tls_in else f'proxy = "127.0.0.1:{port}"'
     parts = [f'[listen]\n{listen}\n']
     if job.tls_in:
@@ -19,7 +23,6 @@ def prepare(job: Job, binary: str, durability: str) -> Start:
         parts.append(f'ca = "{job.path("ca.pem")}"\n')
     parts.append(f'[audit]\nfile = "{job.path(name + ".audit")}"\ndurability = "{durability}"\n')
     for team in job.teams:
-        (keys / team.name).write_text(team.key_secret)
         parts.append(
             f'[[team]]\nname = "{team.name}"\nkind = "standard"\naccounts = ["{ACCOUNT}"]\n'
             f'token_sha256 = ["{team.digest}"]\n'
