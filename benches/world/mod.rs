@@ -67,6 +67,7 @@ fn team(number: usize) -> TeamState {
         accounts: [AccountSid::parse(ACCOUNT).expect("an account SID")].into(),
         disabled: false,
         policy: Arc::new(TeamPolicy::default()),
+        grants: None,
         key: Some(Arc::new(Key::new(&format!("SK{number:032x}"), Secret::from(format!("{number:032x}")), true))),
     }
 }
