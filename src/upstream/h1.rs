@@ -43,6 +43,16 @@ pub struct H1 {
     begun: bool,
     /// Whether the connection can carry another request once this one is done.
     keep: bool,
+    /// Whether the whole of the request has been written.
+    sent: bool,
+    /// Interim answers passed over.
+    interim: usize,
+}
+
+/// What a wait for the socket came to.
+enum Moved {
+    Written(usize),
+    Read(usize),
 }
 
 impl H1 {
@@ -61,6 +71,8 @@ impl H1 {
             begun: false,
             closed: false,
             keep: false,
+            sent: false,
+            interim: 0,
         }
     }
 
@@ -83,6 +95,7 @@ impl H1 {
         self.keep = false;
         self.begun = false;
         self.closed = false;
+        self.interim = 0;
         self.shown = 0;
         self.chunked = framing == Framing::Chunked;
         let size = ChunkSize::new(first.len());
@@ -93,16 +106,20 @@ impl H1 {
             (true, false, false) => [head, size.text(), first, b"\r\n", b""],
             (true, false, true) => [head, size.text(), first, b"\r\n", b"0\r\n\r\n"],
         };
-        self.write(&parts).await.map(drop)
+        let answered = self.write(&parts).await?;
+        self.sent = end && !answered;
+        Ok(())
     }
 
     pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
         let size = ChunkSize::new(data.len());
-        match (self.chunked, data.is_empty()) {
+        let answered = match (self.chunked, data.is_empty()) {
             (false, _) => self.write(&[data]).await,
             (true, true) => self.write(&[b"0\r\n\r\n"]).await,
             (true, false) => self.write(&[size.text(), data, b"\r\n"]).await,
-        }
+        }?;
+        self.sent = data.is_empty() && !answered;
+        Ok(answered)
     }
 
     /// Writes all parts. If the upstream begins to answer while it does not read, gives up and says `true`.
@@ -121,18 +138,19 @@ impl H1 {
                 };
                 match written {
                     Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(done) => Poll::Ready(done.map(Some)),
+                    Poll::Ready(done) => Poll::Ready(done.map(Moved::Written)),
                     // Not reading: perhaps it answers, and waits for us to read.
-                    Poll::Pending => poll_read_buf(&mut self.stream, &mut self.buffer, cx).map_ok(|_| None),
+                    Poll::Pending => poll_read_buf(&mut self.stream, &mut self.buffer, cx).map_ok(Moved::Read),
                 }
             })
             .await;
             match written {
-                Ok(Some(bytes)) => {
+                Ok(Moved::Written(bytes)) => {
                     done += bytes;
                     self.begun = true;
                 }
-                Ok(None) => return Ok(true),
+                Ok(Moved::Read(1..)) if !self.answer_begun() => {}
+                Ok(Moved::Read(_)) => return Ok(true),
                 // A refusal may already be on its way to us: read it rather than report a broken pipe.
                 Err(_) if !self.buffer.is_empty() || (done > 0 && self.drain_refusal().await) => return Ok(true),
                 Err(error) if done == 0 && !self.begun => return Err(LaneError::Unsent(error)),
@@ -151,9 +169,35 @@ impl H1 {
     }
 
     pub(super) async fn answering(&mut self) {
-        if self.buffer.is_empty() {
-            // An error or an end shows itself again when the head is read.
-            let _ = poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await;
+        while !self.answer_begun() {
+            match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
+                Ok(1..) => {}
+                // An error or an end shows itself again when the head is read.
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether the final answer has begun to arrive, or something that can't become one. Interim answers before it are
+    /// passed over: an upstream may say `100 Continue` unasked.
+    fn answer_begun(&mut self) -> bool {
+        /// Where the status begins in `HTTP/1.1 200 OK`.
+        const STATUS: usize = 9;
+        loop {
+            match self.buffer.get(STATUS) {
+                None => return false,
+                Some(b'1') => {}
+                Some(_) => return true,
+            }
+            let interim = |status: u16| matches!(status, 100 | 102..=199);
+            match parse_answer(&self.buffer, |head, length| interim(head.status).then_some(length)) {
+                Ok(Some(Some(length))) if self.interim < MAX_INTERIM => {
+                    self.buffer.advance(length);
+                    self.interim += 1;
+                }
+                Ok(None) => return self.buffer.len() >= MAX_HEAD,
+                Ok(Some(_)) | Err(_) => return true,
+            }
         }
     }
 
@@ -163,45 +207,38 @@ impl H1 {
         read: impl FnOnce(&AnswerHead<'_, '_>, Framing) -> T,
     ) -> Result<T, LaneError> {
         let mut read = Some(read);
-        let mut interim = 0;
         loop {
+            while !self.answer_begun() {
+                self.read().await?;
+            }
             let step = parse_answer(&self.buffer, |head, length| {
-                if matches!(head.status, 100 | 102..=199) {
-                    return Ok((length, None));
-                }
-                if head.status == 101 {
-                    return Err(LaneError::BadAnswer("101 that nobody asked for"));
+                if head.status < 200 {
+                    return Err(LaneError::BadAnswer("interim answers that nobody asked for, or too many"));
                 }
                 let framing = answer_framing(head, head_request).map_err(|e| LaneError::BadAnswer(e.0))?;
                 let keep = keeps(head) && framing != Framing::UntilClose;
                 let shown = read.take().map(|read| read(head, framing));
-                Ok((length, shown.map(|shown| (shown, framing, keep))))
+                Ok((length, shown, framing, keep))
             });
             match step {
-                Ok(Some(Ok((length, Some((shown, framing, keep)))))) => {
+                Ok(Some(Ok((length, Some(shown), framing, keep)))) => {
                     self.buffer.advance(length);
                     self.body = Body::new(framing);
                     self.keep = keep;
                     return Ok(shown);
                 }
-                Ok(Some(Ok((length, None)))) => {
-                    self.buffer.advance(length);
-                    interim += 1;
-                    if interim > MAX_INTERIM {
-                        return Err(LaneError::BadAnswer("too many interim answers"));
-                    }
-                }
                 Ok(Some(Err(error))) => return Err(error),
-                Err(_) => return Err(LaneError::BadAnswer("head")),
+                // `read` is taken only here, where the loop ends.
+                Ok(Some(Ok(_))) | Err(_) => return Err(LaneError::BadAnswer("head")),
                 Ok(None) if self.buffer.len() >= MAX_HEAD => return Err(LaneError::BadAnswer("head too large")),
-                Ok(None) => self.read(interim == 0).await?,
+                Ok(None) => self.read().await?,
             }
         }
     }
 
     /// Reads what is there; an end is an error here.
-    async fn read(&mut self, nothing_yet: bool) -> Result<(), LaneError> {
-        let clean = nothing_yet && self.buffer.is_empty();
+    async fn read(&mut self) -> Result<(), LaneError> {
+        let clean = self.interim == 0 && self.buffer.is_empty();
         match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
             Ok(0) => Err(LaneError::Broken { clean, error: io::ErrorKind::UnexpectedEof.into() }),
             Ok(_) => Ok(()),
@@ -249,7 +286,8 @@ impl H1 {
     }
 
     pub(super) fn release(mut self) {
-        let in_step = self.keep && self.body.ended() && self.buffer.is_empty();
+        // An upstream that answered before it had the whole request would take the next one for the rest of this one.
+        let in_step = self.keep && self.sent && self.body.ended() && self.buffer.is_empty();
         self.buffers.give_back(std::mem::take(&mut self.buffer));
         if in_step {
             self.reused = true;
