@@ -1,8 +1,9 @@
 //! The answer's head: what crosses, and what its body needs.
 
 use super::relay::Exchange;
+use super::transform::unpacked;
 use crate::headers::{self, Outbound};
-use crate::http1::{AnswerHead, Framing};
+use crate::http1::{AnswerHead, Framing, Named};
 use crate::twilio::links;
 use bytes::BytesMut;
 
@@ -17,6 +18,16 @@ pub enum Encoding {
     Deflate,
     /// Something nobody asked for, that can't be looked into.
     Unknown,
+}
+
+impl Encoding {
+    /// Two fields name two packings on top of each other: more than is ever unpacked.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (one, Self::Identity) | (Self::Identity, one) => one,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// What is known of an answer once its head is read.
@@ -56,18 +67,14 @@ impl Plan {
         };
         let begin = out.len();
         status_line(out, head);
-        let mut named: Option<&[u8]> = None;
-        for field in head.fields {
+        let named = Named::of(head.fields);
+        for field in head.fields.iter().filter(|field| !named.has(field.name)) {
             match headers::outbound(field.name) {
-                Outbound::Drop => continue,
-                Outbound::Connection => {
-                    named = Some(field.value);
-                    continue;
-                }
+                Outbound::Drop | Outbound::Connection => continue,
                 // Where there is no body these tell of the body that a GET would have.
                 Outbound::ContentLength if !bodiless || head.status == 204 => continue,
                 Outbound::ContentEncoding if !bodiless => {
-                    plan.encoding = encoding(field.value);
+                    plan.encoding = plan.encoding.and(encoding(field.value));
                     continue;
                 }
                 Outbound::Location => {
@@ -77,12 +84,9 @@ impl Plan {
                     }
                 }
                 Outbound::ContentType => plan.json = field.value.to_ascii_lowercase().windows(4).any(|w| w == b"json"),
-                _ => plan.note(field.name, field.value),
+                _ => plan.note(field.name, field.value, exchange),
             }
             line(out, field.name, field.value);
-        }
-        if let Some(named) = named {
-            drop_named(head, named, out, begin);
         }
         line(out, "Sidekey-Request-Id", exchange.id.hex());
         exchange.key.spellings().mask(&mut out[begin..]);
@@ -90,8 +94,10 @@ impl Plan {
     }
 
     /// Notes what is worth knowing later.
-    fn note(&mut self, name: &str, value: &[u8]) {
-        let text = || std::str::from_utf8(value).ok().map(Into::into);
+    fn note(&mut self, name: &str, value: &[u8], exchange: &Exchange<'_>) {
+        // It goes into the audit: an echo of the key must not.
+        let text =
+            || std::str::from_utf8(value).ok().filter(|_| !exchange.key.spellings().found_in(value)).map(Into::into);
         if name.eq_ignore_ascii_case("twilio-request-id") {
             self.upstream_request_id = text();
         } else if name.eq_ignore_ascii_case("x-twilio-error-code") {
@@ -104,7 +110,11 @@ impl Plan {
     pub fn refuses_key(&self, body: &[u8]) -> bool {
         let code = match &self.error_code {
             Some(code) => code.parse().ok(),
-            None => code_of(body),
+            // What can't be unpacked says nothing about the key; it is not passed on either.
+            None => match unpacked(self.encoding, body) {
+                Some(body) => code_of(&body),
+                None => return false,
+            },
         };
         code.is_none_or(|code: u32| code == 20003)
     }
@@ -140,26 +150,6 @@ pub(super) fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes the head again without the fields that `Connection` names: rare, so the common path does not look for them.
-fn drop_named(head: &AnswerHead<'_, '_>, named: &[u8], out: &mut BytesMut, begin: usize) {
-    let plain =
-        headers::tokens(named).all(|t| t.eq_ignore_ascii_case(b"close") || t.eq_ignore_ascii_case(b"keep-alive"));
-    if plain {
-        return;
-    }
-    out.truncate(begin);
-    status_line(out, head);
-    for field in head.fields {
-        let passes = !matches!(
-            headers::outbound(field.name),
-            Outbound::Drop | Outbound::Connection | Outbound::ContentLength | Outbound::ContentEncoding
-        );
-        if passes && !headers::names(named, field.name) {
-            line(out, field.name, field.value);
-        }
-    }
 }
 
 /// The packing that a `Content-Encoding` names.

@@ -128,6 +128,10 @@ pub async fn relay(
     match stream(caller, lane, Stream { exchange, watch, plan, done: &mut done }, end).await {
         Ok(()) => Ok(done),
         Err(Stopped::Caller) => Err(Failure::Gone { done }),
+        Err(Stopped::Unbegun(detail)) => {
+            caller.scratch().clear();
+            Err(refuse(Reason::UpstreamUnreachable, detail, &done))
+        }
         Err(Stopped::Upstream(detail)) => {
             caller.cut();
             Err(Failure::Cut { done, detail })
@@ -222,7 +226,7 @@ impl<C: Caller> Attempt<'_, '_, C> {
         /// Twilio's refusals have some 200 bytes; one that is larger than this is not read on.
         const CEILING: usize = 64 * 1024;
         let mut body = Vec::new();
-        while body.len() < CEILING {
+        loop {
             let read = self.watch.within(self.exchange.response_timeout, self.lane.fill()).await;
             let (data, last) = read.map_err(|_| late())??;
             let taken = data.len();
@@ -230,6 +234,9 @@ impl<C: Caller> Attempt<'_, '_, C> {
             self.lane.consume(taken);
             if last {
                 break;
+            }
+            if body.len() > CEILING {
+                return Err(Failed::Final(Reason::UpstreamUnreachable, "a 401 too large to be read".to_owned()));
             }
         }
         if plan.refuses_key(&body) {

@@ -15,6 +15,8 @@ pub enum Stopped {
     Caller,
     /// The upstream broke off, or its body can't be read.
     Upstream(String),
+    /// The same, before the caller was sent a byte.
+    Unbegun(String),
 }
 
 impl From<io::Error> for Stopped {
@@ -53,17 +55,32 @@ pub struct Stream<'s, 'x> {
 /// piece, so that a small answer is one write.
 pub async fn stream(
     caller: &mut impl Caller,
-    mut lane: Lane,
+    lane: Lane,
     mut stream: Stream<'_, '_>,
     end: impl AsyncFnOnce(&Done),
 ) -> Result<(), Stopped> {
-    let Stream { exchange, watch, plan, done } = &mut stream;
+    let mut begun = false;
+    match pump(caller, lane, &mut stream, &mut begun, end).await {
+        Err(Stopped::Upstream(detail)) if !begun => Err(Stopped::Unbegun(detail)),
+        done => done,
+    }
+}
+
+/// `begun`: whether the head has been ended.
+async fn pump(
+    caller: &mut impl Caller,
+    mut lane: Lane,
+    stream: &mut Stream<'_, '_>,
+    begun: &mut bool,
+    end: impl AsyncFnOnce(&Done),
+) -> Result<(), Stopped> {
+    let Stream { exchange, watch, plan, done } = stream;
     let limit = exchange.body_timeout;
     let links = exchange.links.filter(|_| plan.json);
     let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links)?;
     let ceiling = if plan.encoding == Encoding::Identity { usize::MAX } else { PACKED_PIECE };
     let read_already = plan.read_already.take();
-    let (mut begun, mut end) = (false, Some(end));
+    let mut end = Some(end);
     loop {
         let (data, ends) = match &read_already {
             Some(body) => (body.as_slice(), true),
@@ -72,8 +89,8 @@ pub async fn stream(
         let taken = if read_already.is_some() { data.len() } else { data.len().min(ceiling) };
         let last = ends && taken == data.len();
         let out = transform.feed(&data[..taken], last)?;
-        if !begun {
-            begun = true;
+        if !*begun {
+            *begun = true;
             caller.begin(framing(plan, links.is_some(), last.then_some(out.len())), plan.close);
         }
         done.bytes_out += out.len() as u64;

@@ -5,6 +5,7 @@
 //! hyper's HTTP/1.1 server.
 
 mod body;
+mod connection;
 mod framing;
 mod head;
 
@@ -12,5 +13,6 @@ mod head;
 mod tests;
 
 pub use body::{Body, BodyError, Progress};
+pub use connection::Named;
 pub use framing::{Framing, FramingError, answer_framing, request_framing};
 pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, parse_answer, parse_request};

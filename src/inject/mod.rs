@@ -5,7 +5,7 @@
 //! public constructor but [`inject`], which asks for a [`Lease`].
 
 use crate::headers::{self, Inbound};
-use crate::http1::{Field, Framing, RequestHead};
+use crate::http1::{Framing, Named, RequestHead};
 use crate::keys::Lease;
 use crate::policy::Judged;
 use bytes::BytesMut;
@@ -50,10 +50,10 @@ pub fn inject(
         put(&mut head, &[b"?", query.as_bytes()]);
     }
     put(&mut head, &[b" HTTP/1.1\r\nHost: ", judged.address.host().as_bytes(), b"\r\n"]);
-    let connection = connection_value(request.fields);
+    let named = Named::of(request.fields);
     for field in request.fields {
         let passes = match headers::inbound(field.name) {
-            Inbound::Pass => connection.is_none_or(|_| !named(request.fields, field.name)),
+            Inbound::Pass => !named.has(field.name),
             Inbound::AcceptEncoding => {
                 if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
                     put(&mut head, &[field.name.as_bytes(), b": gzip\r\n"]);
@@ -76,26 +76,6 @@ pub fn inject(
     }
     put(&mut head, &[b"\r\n"]);
     Outbound { head, framing }
-}
-
-/// A `Connection` value that names more than the connection's own fate; `None` on the common path.
-fn connection_value<'a>(fields: &'a [Field<'a>]) -> Option<&'a [u8]> {
-    let plain = |value: &[u8]| {
-        headers::tokens(value)
-            .all(|token| token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive"))
-    };
-    fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case("connection") && !plain(field.value))
-        .map(|field| field.value)
-}
-
-/// Whether any `Connection` line names this field: a list header may stand on several lines.
-fn named(fields: &[Field<'_>], name: &str) -> bool {
-    fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("connection"))
-        .any(|field| headers::names(field.value, name))
 }
 
 /// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.
