@@ -129,8 +129,8 @@ fn date_length(bytes: &[u8]) -> Option<usize> {
     (is_date && !rest.first().is_some_and(u8::is_ascii_digit)).then_some(10)
 }
 
-/// The length of a word that looks like a secret: one of our tokens, a JWT, or the 32 letters and digits of an auth token
-/// or a key's secret.
+/// The length of a word that looks like a secret: one of our tokens, a JWT, the 32 letters and digits of an auth token or
+/// a key's secret, or a word so long that any of them may be coded in it.
 fn secret_length(bytes: &[u8]) -> Option<usize> {
     let word = bytes.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
     if bytes.starts_with(b"eyJ") {
@@ -139,7 +139,7 @@ fn secret_length(bytes: &[u8]) -> Option<usize> {
         return (length >= 24).then_some(length);
     }
     let is_token = bytes.starts_with(b"skt") && word >= 24;
-    (is_token || word == 32).then_some(word)
+    (is_token || word == 32 || word >= 40).then_some(word)
 }
 
 /// The length of a phone number at the start: seven digits or more, five after a `+`, with the usual punctuation between.

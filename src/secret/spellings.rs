@@ -12,8 +12,8 @@ use zeroize::Zeroize;
 /// Secrets shorter than this are not sought: they would be found everywhere. Twilio's have 32 characters.
 const SHORTEST: usize = 8;
 
-/// Finds a secret in raw, Base64 (at any offset, so also inside a Basic value), hexadecimal, percent-encoded and
-/// JSON-escaped form.
+/// Finds a secret in raw, Base64 (at any offset, so also inside a Basic value), hexadecimal, percent-encoded,
+/// JSON-escaped, XML-escaped and UTF-16 form.
 pub struct Spellings {
     finder: Finder,
     /// Wiped when dropped.
@@ -81,6 +81,12 @@ impl Spellings {
         patterns.push(escaped(bytes, "%", false));
         patterns.push(escaped(bytes, "%", true));
         patterns.push(escaped(bytes, "\\u00", false));
+        patterns.push(escaped(bytes, "\\u00", true));
+        patterns.push(bytes.iter().flat_map(|byte| format!("&#{byte};").into_bytes()).collect());
+        patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:x};").into_bytes()).collect());
+        patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:X};").into_bytes()).collect());
+        // UTF-16 in either order of bytes, for what is ASCII: what stands between the first and the last byte is the same.
+        patterns.push(bytes.iter().flat_map(|byte| [0, *byte]).skip(1).collect());
         for offset in 0..3 {
             for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
                 let core = base64_core(engine, bytes, offset);
@@ -164,6 +170,10 @@ mod tests {
                 hex::encode_upper(&whole),
                 STANDARD.encode(&whole).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"),
                 STANDARD.encode(&whole).replace('/', "\\/"),
+                whole.bytes().map(|byte| format!("\\u{byte:04X}")).collect::<Vec<_>>().concat(),
+                whole.bytes().map(|byte| format!("&#{byte};")).collect::<Vec<_>>().concat(),
+                whole.encode_utf16().flat_map(u16::to_le_bytes).map(char::from).collect(),
+                whole.encode_utf16().flat_map(u16::to_be_bytes).map(char::from).collect(),
             ];
             for text in spelled {
                 let mut bytes = format!("x{text}y").into_bytes();
