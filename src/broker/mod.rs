@@ -172,22 +172,24 @@ impl Broker {
 
     /// Writes an answer that is not the upstream's, once its record is kept.
     pub async fn answer<C: Caller>(&self, caller: &mut C, own: Own) -> Ended {
+        let now = self.clock.unix_seconds();
         match own {
             Own::Refuse(refuse) => {
                 // Kept or not, a refusal stays one.
                 let _ = refuse.kept.await;
-                refuse::write(caller, &refuse.refused).await;
+                refuse::write(caller, &refuse.refused, now).await;
             }
             Own::Local(local) => match local.kept.await {
                 Ok(()) => {
                     let fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")];
-                    let body = local.answer.body.as_bytes();
-                    refuse::respond(caller, local.id, local.answer.status, &fields, body).await;
+                    let prepare::OwnAnswer { status, body, .. } = &local.answer;
+                    let answer = refuse::OwnBody { status: *status, fields: &fields, body: body.as_bytes() };
+                    refuse::respond(caller, (local.id, now), &answer, false).await;
                 }
                 Err(_) => {
                     let reason = Reason::AuditUnavailable;
                     let refused = Refused { id: local.id, reason, format: Format::Json, tunnel: false, told: None };
-                    refuse::write(caller, &refused).await;
+                    refuse::write(caller, &refused, now).await;
                 }
             },
         }
@@ -217,7 +219,7 @@ impl Record<'_> {
         self.broker.metrics.refused(refused.reason);
         let done = Done { status: refused.reason.status(), bytes_in, ..Done::default() };
         self.close(&done, Some(refused.reason.name())).await;
-        refuse::write(caller, &refused).await;
+        refuse::write(caller, &refused, self.broker.clock.unix_seconds()).await;
         Ended { close: !caller.upload_done() }
     }
 

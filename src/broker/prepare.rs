@@ -7,6 +7,7 @@ use crate::audit::{Denial, Facts, Guard, Kept, Outcome};
 use crate::authn::jwt::Coming;
 use crate::authn::{Caller, Presented, Refusal};
 use crate::error::Reason;
+use crate::forward::BodyFault;
 use crate::http1::{Framing, FramingError, RequestHead, request_framing};
 use crate::ids::{RequestId, TokenId};
 use crate::inject::{Outbound, inject};
@@ -150,11 +151,7 @@ impl Broker {
         if head.method == "CONNECT" {
             return self.prepare_tunnel(opened, head, connection);
         }
-        let parts = split(head.target);
-        let path = parts.map_or(head.target, |parts| parts.path);
-        let host = parts.and_then(|parts| parts.authority).or_else(|| host_field(head).ok().flatten()).unwrap_or("");
-        let mut facts =
-            Facts { method: head.method.as_bytes(), host: host.as_bytes(), path: path.as_bytes(), ..Facts::default() };
+        let (parts, mut facts) = read(head);
         let caller = match self.caller(head, connection, parts) {
             Ok(caller) => caller,
             Err(refusal) => {
@@ -228,6 +225,28 @@ impl Broker {
     /// A refusal before there is a head: the bytes are no request at all.
     pub fn refuse_unread(&self, opened: Opened, reason: Reason, what: &str) -> Prepared {
         self.refuse(opened, &Facts::default(), &Stop::because(reason, what))
+    }
+
+    /// A refusal for a body that had to be read before its request could be judged.
+    pub fn refuse_body(
+        &self,
+        opened: Opened,
+        head: &RequestHead<'_, '_>,
+        connection: &Connection,
+        fault: BodyFault,
+    ) -> Prepared {
+        let (parts, mut facts) = read(head);
+        let mut stop = Stop::because(fault.reason(), fault.text());
+        let Ok(caller) = self.caller(head, connection, parts) else { return self.refuse(opened, &facts, &stop) };
+        facts.team = Some(&caller.team().id);
+        facts.proof_id = Some(caller.proof_id().as_str());
+        let line = Line { broker: self, head, connection, caller: &caller, inspected: None };
+        let judged = parts.zip(host_field(head).ok()).and_then(|(parts, host)| line.judge(parts, host).ok());
+        let account = judged.as_ref().and_then(|judged| judged.grant.account());
+        facts.account = account.as_ref();
+        stop.operation = judged.map(|judged| judged.grant.operation().name());
+        facts.operation = stop.operation;
+        self.refuse(opened, &facts, &stop)
     }
 
     fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
@@ -355,6 +374,16 @@ impl<'b> Line<'_, '_, 'b> {
         }
         Ok(judged)
     }
+}
+
+/// What a head says before anything is judged.
+fn read<'b>(head: &RequestHead<'_, 'b>) -> (Option<Parts<'b>>, Facts<'b>) {
+    let parts = split(head.target);
+    let path = parts.map_or(head.target, |parts| parts.path);
+    let host = parts.and_then(|parts| parts.authority).or_else(|| host_field(head).ok().flatten()).unwrap_or("");
+    let facts =
+        Facts { method: head.method.as_bytes(), host: host.as_bytes(), path: path.as_bytes(), ..Facts::default() };
+    (parts, facts)
 }
 
 /// Splits a target in origin or absolute form; `None` for anything else. A fragment stays in the path or query, where

@@ -26,7 +26,10 @@ pub struct Refused {
 const RETRY_AFTER: &str = "1";
 
 /// Writes a refusal; how many body bytes it had. A caller that is gone is not told.
-pub async fn write<C: Caller>(caller: &mut C, refused: &Refused) -> u64 {
+///
+/// A malformed request ends its connection: where it was read in another way than it was meant, nothing behind it can be
+/// trusted to begin where it seems to.
+pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) -> u64 {
     let row = if refused.tunnel { refused.reason.tunnel_row() } else { refused.reason.row() };
     let (content_type, body) = error_body(row, refused.told.as_deref().unwrap_or(row.message), refused.format);
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
@@ -41,17 +44,26 @@ pub async fn write<C: Caller>(caller: &mut C, refused: &Refused) -> u64 {
     if retry {
         fields.push(("Retry-After", RETRY_AFTER));
     }
-    respond(caller, refused.id, row.status, &fields, body.as_bytes()).await
+    let doubtful = refused.reason == Reason::MalformedRequest;
+    let answer = OwnBody { status: row.status, fields: &fields, body: body.as_bytes() };
+    respond(caller, (refused.id, now), &answer, doubtful).await
 }
 
-/// Writes an answer of sidekey's own; how many body bytes it had.
-pub async fn respond<C: Caller>(
-    caller: &mut C,
-    id: RequestId,
-    status: u16,
-    fields: &[(&str, &str)],
-    body: &[u8],
-) -> u64 {
+/// What an answer of sidekey's own says.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnBody<'a> {
+    /// The status.
+    pub status: u16,
+    /// Header fields but for those that every answer has.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Writes an answer of sidekey's own, `now` in Unix seconds; how many body bytes it had. `close`: the connection ends with it, as it does where
+/// a body is left unread.
+pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), answer: &OwnBody<'_>, close: bool) -> u64 {
+    let OwnBody { status, fields, body } = *answer;
     let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let scratch = caller.scratch();
     scratch.clear();
@@ -60,8 +72,9 @@ pub async fn respond<C: Caller>(
     for (name, value) in fields {
         put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
+    put(&[b"Date: ", date(now).as_bytes(), b"\r\n"]);
     put(&[b"Sidekey-Request-Id: ", id.hex(), b"\r\n"]);
-    let close = !caller.upload_done();
+    let close = close || !caller.upload_done();
     let framing = (status != 204).then_some(Framing::Length(body.len() as u64));
     caller.begin(framing, close);
     let body = if caller.wants_body() { body } else { b"" };
@@ -71,4 +84,22 @@ pub async fn respond<C: Caller>(
     };
     // A caller that hung up misses its refusal; the record says what it would have been.
     if sent.await.is_ok() { body.len() as u64 } else { 0 }
+}
+
+/// A Unix second as `Date` says it (RFC 9110 §5.6.7).
+fn date(now: u64) -> String {
+    // Past the year 9999 the clock is broken; the epoch is as wrong as any other.
+    let time = jiff::Timestamp::from_second(i64::try_from(now).unwrap_or_default()).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date(u64::MAX), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
 }

@@ -74,6 +74,19 @@ impl Body {
         matches!(self.state, State::UntilClose | State::Done)
     }
 
+    /// Looks ahead over bytes that stand behind those that were shown, and takes nothing: a body that is already seen to
+    /// be badly framed is then refused before a byte of its request is sent.
+    ///
+    /// # Errors
+    /// As for [`Body::look`].
+    pub fn look_ahead(&self, mut bytes: &[u8]) -> Result<(), BodyError> {
+        let mut ahead = Self { state: self.state };
+        while let Progress::Data { skip, data } = ahead.look(bytes)? {
+            bytes = &bytes[skip + data..];
+        }
+        Ok(())
+    }
+
     /// Looks at the bytes at hand. The caller consumes what [`Progress`] names before it looks again.
     ///
     /// # Errors

@@ -9,16 +9,13 @@ use crate::net::Stream;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UnixListener};
 
 /// A pause when the process is out of file descriptors: accepting again at once would only spin.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a caller is told that comes when every connection is taken. Written without reading what it asks for.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nSidekey-Error: overloaded\r\n\
-Retry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// Connections that are being turned away at once: beyond that they are closed without a word.
+const TURNED_AWAY: usize = 256;
 
 /// Accepts plain connections for ever.
 pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
@@ -66,7 +63,7 @@ type Accepted = (Stream, Peer, Option<ConnectionProof>);
 
 /// Serves a connection, or says why not.
 async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, door: Door) {
-    let (mut stream, peer, proof) = match accepted {
+    let (stream, peer, proof) = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
@@ -76,14 +73,16 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
     };
     let core = Rc::clone(core);
     if core.open() >= ceiling {
-        if door == Door::Tls {
-            // A greeting would cost more than the refusal is worth.
-            return;
+        // Over TLS a greeting would cost more than the refusal is worth.
+        if door == Door::Plain
+            && let Some(turned) = core.turn(TURNED_AWAY)
+        {
+            tokio::task::spawn_local(async move {
+                let connection = Connection { peer, proof, only_host: None, server_name: None, secure: false };
+                h1::turn_away(core, stream, connection).await;
+                drop(turned);
+            });
         }
-        tokio::task::spawn_local(async move {
-            // A caller that does not read it is not waited for.
-            let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(FULL)).await;
-        });
         return;
     }
     tokio::task::spawn_local(async move {

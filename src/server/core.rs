@@ -18,12 +18,20 @@ pub struct Core {
     pub metrics: Arc<metrics::Core>,
     /// Open caller connections.
     open: Cell<usize>,
+    /// One more reference for each connection that is being turned away.
+    turning: Rc<()>,
 }
 
 impl Core {
     /// A core that handles requests with `broker`.
     pub fn new(broker: Rc<Broker>, metrics: Arc<metrics::Core>) -> Self {
-        Self { broker: RefCell::new(broker), watchdog: Rc::default(), metrics, open: Cell::new(0) }
+        Self {
+            broker: RefCell::new(broker),
+            watchdog: Rc::default(),
+            metrics,
+            open: Cell::new(0),
+            turning: Rc::new(()),
+        }
     }
 
     /// What requests are handled with now.
@@ -44,6 +52,11 @@ impl Core {
     /// Open caller connections.
     pub const fn open(&self) -> usize {
         self.open.get()
+    }
+
+    /// Counts a connection that is turned away, as long as what comes back lives; `None` if there are `ceiling` already.
+    pub fn turn(&self, ceiling: usize) -> Option<Rc<()>> {
+        (Rc::strong_count(&self.turning) <= ceiling).then(|| Rc::clone(&self.turning))
     }
 
     /// Counts a connection as long as what comes back lives.

@@ -10,6 +10,7 @@ use crate::http1::{Framing, HeadError, RequestHead, parse_request, request_frami
 use crate::net::{Stream, Watch, poll_read_buf};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 pub use super::h1_caller::H1Caller;
 
@@ -41,6 +42,24 @@ pub struct Manners {
     pub expects: bool,
 }
 
+/// A connection whose head can't be read: whatever follows is not.
+const HEADLESS: Manners = Manners { old: false, close: true, head: false, expects: false };
+
+/// Tells a caller that every connection is taken, without reading what it asks for.
+pub async fn turn_away(core: Rc<Core>, stream: Stream, connection: Connection) {
+    /// Long enough for an answer of one packet; who is turned away must not hold anything for longer.
+    const LINGER: Duration = Duration::from_secs(1);
+    let watch = core.watchdog.watch();
+    let broker = core.broker();
+    let mut caller = H1Caller::new(stream, Rc::clone(&core), Rc::clone(&watch));
+    let refused = broker.refuse_unread(broker.open(&connection), Reason::Overloaded, "limits.max_connections");
+    if let Prepared::Own(own) = refused {
+        caller.expect(Framing::UntilClose, HEADLESS);
+        broker.answer(&mut caller, own).await;
+        linger(&mut caller, &watch, LINGER).await;
+    }
+}
+
 /// Serves one connection until it ends.
 pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     let watch = core.watchdog.watch();
@@ -57,8 +76,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
             Head::Bad(reason, what) => {
                 let opened = broker.open(&connection);
                 if let Prepared::Own(own) = broker.refuse_unread(opened, reason, what) {
-                    caller
-                        .expect(Framing::UntilClose, Manners { old: false, close: true, head: false, expects: false });
+                    caller.expect(Framing::UntilClose, HEADLESS);
                     broker.answer(&mut caller, own).await;
                 }
                 Ended { close: true }
@@ -115,7 +133,14 @@ async fn run(
     let read = Preread::read(caller, broker.limits.max_body, &mut body).await;
     let own = match read {
         Err(BodyFault::Gone) => return Ended { close: true },
-        Err(fault) => broker.refuse_unread(opened, fault.reason(), fault.text()),
+        Err(fault) => {
+            let refused =
+                parse_request(head.unwrap_or_default(), |head, _| broker.refuse_body(opened, head, connection, fault));
+            match refused {
+                Ok(Some(refused)) => refused,
+                Ok(None) | Err(_) => return Ended { close: true },
+            }
+        }
         Ok(()) => {
             let judged = parse_request(head.unwrap_or_default(), |head, _| {
                 broker.prepare(opened, head, connection, Some(&Inspected::new(head, &body)))
@@ -183,13 +208,11 @@ async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connecti
 fn manners(head: &RequestHead<'_, '_>) -> Manners {
     let mut manners =
         Manners { old: head.minor == 0, close: head.minor == 0, head: head.method == "HEAD", expects: false };
+    let mut said_close = false;
     for field in head.fields {
         if field.name.eq_ignore_ascii_case("connection") {
-            if headers::names(field.value, "close") {
-                manners.close = true;
-            } else if manners.old && headers::names(field.value, "keep-alive") {
-                manners.close = false;
-            }
+            said_close |= headers::names(field.value, "close");
+            manners.close = said_close || (manners.close && !headers::names(field.value, "keep-alive"));
         } else if field.name.eq_ignore_ascii_case("expect") {
             manners.expects = !manners.old;
         }
@@ -199,7 +222,7 @@ fn manners(head: &RequestHead<'_, '_>) -> Manners {
 
 /// Ends a connection in order: our end first, then a bounded wait for the caller's. Closing with bytes unread would make
 /// the kernel throw away an answer that the caller has not read yet.
-async fn linger(caller: &mut H1Caller, watch: &Watch, limit: std::time::Duration) {
+async fn linger(caller: &mut H1Caller, watch: &Watch, limit: Duration) {
     let drain = async {
         if poll_fn(|cx| caller.poll_shutdown(cx)).await.is_err() {
             return;
@@ -214,5 +237,5 @@ async fn linger(caller: &mut H1Caller, watch: &Watch, limit: std::time::Duration
             }
         }
     };
-    let _ = watch.within(limit.min(std::time::Duration::from_secs(1)), drain).await;
+    let _ = watch.within(limit.min(Duration::from_secs(1)), drain).await;
 }

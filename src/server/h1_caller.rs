@@ -13,7 +13,7 @@ use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
 /// Answer bytes that are gathered before they are sent: more than this is sent as it is, without a copy.
 const GATHER: usize = 8 * 1024;
@@ -177,15 +177,22 @@ impl H1Caller {
     /// Tells a caller that waits for it to send its body.
     async fn go_on(&mut self) -> Result<(), BodyFault> {
         if std::mem::take(&mut self.manners.expects) {
-            let sent = self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
-            sent.map_err(|_| BodyFault::Gone)?;
-            self.stream.flush().await.map_err(|_| BodyFault::Gone)?;
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| BodyFault::Gone)?;
         }
         Ok(())
     }
 
-    /// Sends `first`, then `second`, without copying either.
-    async fn send(stream: &mut Stream, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
+    /// Sends what was gathered and then `data`, without copying either. A caller that does not read is not waited for
+    /// longer than `limits.body_timeout`, whatever it is sent.
+    async fn send(&mut self, data: &[u8]) -> io::Result<()> {
+        let Self { stream, output, watch, broker, .. } = self;
+        let sent = watch.within(broker.limits.body_timeout, Self::write(stream, output, data)).await;
+        self.output.clear();
+        sent.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Writes `first`, then `second`.
+    async fn write(stream: &mut Stream, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
         while !first.is_empty() || !second.is_empty() {
             // One piece: the plain call is cheaper in the kernel than the one for two.
             let sent = if first.is_empty() || second.is_empty() {
@@ -225,6 +232,7 @@ impl Caller for H1Caller {
 
     fn at_hand(&mut self) -> Result<(&[u8], bool), BodyFault> {
         let data = self.look()?.unwrap_or(0);
+        self.body.look_ahead(&self.input[data..]).map_err(|e| BodyFault::Malformed(e.0))?;
         Ok((&self.input[..data], self.body.ended()))
     }
 
@@ -287,8 +295,7 @@ impl Caller for H1Caller {
         if self.output.len() + data.len() <= GATHER {
             self.output.extend_from_slice(data);
         } else {
-            Self::send(&mut self.stream, &self.output, data).await?;
-            self.output.clear();
+            self.send(data).await?;
         }
         if self.chunked {
             self.output.extend_from_slice(b"\r\n");
@@ -297,9 +304,7 @@ impl Caller for H1Caller {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        Self::send(&mut self.stream, &self.output, b"").await?;
-        self.output.clear();
-        Ok(())
+        self.send(b"").await
     }
 
     async fn finish(&mut self) -> io::Result<()> {

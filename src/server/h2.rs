@@ -115,7 +115,10 @@ async fn run(
     let mut body = Vec::new();
     let prepared = match Preread::read(caller, broker.limits.max_body, &mut body).await {
         Err(BodyFault::Gone) => return,
-        Err(fault) => broker.refuse_unread(opened, fault.reason(), fault.text()),
+        Err(fault) => match Head::read(parts, caller) {
+            Ok(head) => broker.refuse_body(opened, &head.view(), connection, fault),
+            Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+        },
         Ok(()) => match Head::read(parts, caller) {
             Ok(head) => broker.prepare(opened, &head.view(), connection, Some(&Inspected::new(&head.view(), &body))),
             Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
