@@ -118,7 +118,8 @@ impl Broker {
             return Some(tunnel);
         }
         let reason = Reason::AuditUnavailable;
-        refuse::write(caller, &Refused { id: tunnel.id, reason, format: Format::Json, tunnel: true, told: None }).await;
+        let refused = Refused { id: tunnel.id, reason, format: Format::Json, tunnel: true, told: None };
+        refuse::write(caller, &refused, self.clock.unix_seconds()).await;
         None
     }
 

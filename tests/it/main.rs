@@ -1,6 +1,7 @@
 //! The one integration binary: black-box tests by topic, and `layering`, which reads the source itself.
 
 mod admin;
+mod attack;
 mod audit;
 mod cli;
 mod config;

@@ -4,5 +4,7 @@ pub mod command;
 pub mod postgres;
 pub mod raw;
 pub mod source;
+pub mod talk;
 pub mod upstream;
+pub mod wire;
 pub mod world;

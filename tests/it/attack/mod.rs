@@ -1,0 +1,16 @@
+//! `sidekey serve` under attack: hostile callers and a hostile upstream, both written byte by byte.
+//!
+//! Verdicts: a request is refused and nothing of it reaches the upstream; or the upstream sees one normal form of it.
+//! No secret is in anything that a caller, the log or the audit sees, and each answer has exactly one outcome: the
+//! fixture's end holds both for every test here.
+
+#![allow(clippy::format_collect, reason = "tests write for the reader; a text built twice costs nothing here")]
+
+mod fixture;
+mod framing;
+mod headers;
+mod leaks;
+mod operations;
+mod paths;
+mod spelled;
+mod upstream;
