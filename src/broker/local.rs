@@ -60,8 +60,10 @@ impl Line<'_, '_, '_> {
         let now = self.broker.clock.unix_seconds();
         let lease = lease_to_sign(team, &self.broker.directory, now)
             .map_err(|reason| Stop::telling(reason, MINT, reason.row().message.to_owned()))?;
-        let account = team.accounts.first().unwrap_or(&self.broker.account);
-        let minted = access_token::mint(lease.key(), account, None, &request, now).map_err(|error| refused(&error))?;
+        // The account of the key that signs, whatever the team is pinned to: Twilio checks that they belong together.
+        let (account, grants) = (&self.broker.account, team.grants.as_deref());
+        let minted =
+            access_token::mint(lease.key(), account, grants, &request, now).map_err(|error| refused(&error))?;
         let expires = Timestamp::from_second(i64::try_from(minted.expires_at).unwrap_or(i64::MAX));
         let body = json!({
             "token": minted.token,

@@ -4,3 +4,4 @@ mod brokers;
 mod commands;
 mod crash;
 mod life;
+mod tokens;
