@@ -355,7 +355,7 @@ impl<'b> Line<'_, '_, 'b> {
     fn links(&self, judged: &Judged<'_>) -> Option<Box<str>> {
         let host = host_field(self.head).ok().flatten()?;
         let scheme = if self.connection.secure { "https" } else { "http" };
-        (judged.address.mode() != Mode::Host).then(|| format!("{scheme}://{host}").into())
+        (judged.address.mode() != Mode::Host).then(|| [scheme, "://", host].concat().into())
     }
 
     fn judge(&self, parts: Parts<'b>, host: Option<&'b str>) -> Result<Judged<'b>, Stop> {

@@ -104,7 +104,7 @@ pub async fn relay(
 ) -> Result<Done, Failure> {
     let mut done = Done::default();
     let mut again = false;
-    let (lane, plan) = loop {
+    let (lane, mut plan) = loop {
         let mut lane = match route.idle_lane() {
             Some(lane) if !again => lane,
             _ => route.new_lane().await.map_err(|error| dial_failure(&error))?,
@@ -124,7 +124,7 @@ pub async fn relay(
     };
     done.status = plan.status;
     done.close = plan.close;
-    done.upstream_request_id.clone_from(&plan.upstream_request_id);
+    done.upstream_request_id = plan.upstream_request_id.take();
     match stream(caller, lane, Stream { exchange, watch, plan, done: &mut done }, end).await {
         Ok(()) => Ok(done),
         Err(Stopped::Caller) => Err(Failure::Gone { done }),
