@@ -29,6 +29,15 @@ pub(super) struct Control {
     pub(super) retired: Vec<Head>,
 }
 
+/// What a start has mended in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mended {
+    /// Bytes of a torn last line that were taken off.
+    pub(super) cut: u64,
+    /// Torn pieces in the middle that were blanked: where, and how long.
+    pub(super) blanked: Vec<(u64, u64)>,
+}
+
 /// Why a file begins, or a run goes on in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -72,16 +81,17 @@ impl Control {
         Ok(Self { trail, signer, stamp: Stamp::default(), retired: Vec::new() })
     }
 
-    /// The record that begins a file or a run. `cut`: bytes of a torn last line that were taken off.
-    pub(super) fn opening(&mut self, now: u64, why: Why, heads: &[Head], cut: u64) -> Batch {
+    /// The record that begins a file or a run.
+    pub(super) fn opening(&mut self, now: u64, why: Why, heads: &[Head], mended: &Mended) -> Batch {
         self.with_heads(now, heads, |out, trail| {
             line::text(out, "phase", Some(b"open"), MAX_TEXT);
             line::number(out, "version", 1);
             line::text(out, "trail", Some(trail), MAX_TEXT);
             line::text(out, "why", Some(why.name().as_bytes()), MAX_TEXT);
-            if cut > 0 {
-                line::number(out, "mended_bytes", cut);
+            if mended.cut > 0 {
+                line::number(out, "mended_bytes", mended.cut);
             }
+            blanked_field(out, &mended.blanked);
         })
     }
 
@@ -101,10 +111,7 @@ impl Control {
             for (name, count) in counts {
                 line::number(out, name, *count);
             }
-            if !blanked.is_empty() {
-                out.extend_from_slice(b",\"blanked\":");
-                out.extend_from_slice(serde_json::json!(blanked).to_string().as_bytes());
-            }
+            blanked_field(out, blanked);
         })
     }
 
@@ -150,6 +157,13 @@ impl Control {
         }
         batch.seal(Kind::Outcome, NOBODY);
         batch
+    }
+}
+
+fn blanked_field(out: &mut Vec<u8>, blanked: &[(u64, u64)]) {
+    if !blanked.is_empty() {
+        out.extend_from_slice(b",\"blanked\":");
+        out.extend_from_slice(serde_json::json!(blanked).to_string().as_bytes());
     }
 }
 

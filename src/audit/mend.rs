@@ -1,15 +1,17 @@
 //! What the warden does to the file while nobody writes: mending, opening it anew, and the records that say so.
 
 use super::chain::Head;
-use super::control::Why;
+use super::control::{Mended, Why};
 use super::core::PATIENCE;
 use super::health::State;
 use super::place::Place;
 use super::rotate;
 use super::shared::{Appended, Shared};
 use super::slot::Slot;
+use crate::clock::Clock;
 use crate::config::Durability;
-use std::fs;
+use rustix::fs::FlockOperation;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -69,12 +71,7 @@ fn mend(shared: &Shared, slots: &mut Slots<'_>) -> io::Result<Vec<(u64, u64)>> {
         if slots[0].file.metadata()?.len() == to {
             slots[0].file.set_len(from)?;
         } else if let Place::File { path, .. } = &shared.place {
-            let file = fs::OpenOptions::new().write(true).open(path)?;
-            let mut blank = vec![b' '; usize::try_from(to - from).unwrap_or_default()];
-            if let Some(last) = blank.last_mut() {
-                *last = b'\n';
-            }
-            file.write_all_at(&blank, from)?;
+            blank(path, from, to - from)?;
             blanked.push((from, to - from));
         }
     }
@@ -82,6 +79,17 @@ fn mend(shared: &Shared, slots: &mut Slots<'_>) -> io::Result<Vec<(u64, u64)>> {
         slot.torn = None;
     }
     Ok(blanked)
+}
+
+/// Makes a line of spaces of a piece of the file.
+pub(super) fn blank(path: &Path, from: u64, length: u64) -> io::Result<()> {
+    // A descriptor that appends writes at the end, whatever it is told.
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let mut blank = vec![b' '; usize::try_from(length).unwrap_or_default()];
+    if let Some(last) = blank.last_mut() {
+        *last = b'\n';
+    }
+    file.write_all_at(&blank, from)
 }
 
 /// Opens the named file for every writer and begins it.
@@ -96,7 +104,7 @@ pub(super) fn reopen(shared: &Shared, slots: &mut Slots<'_>, why: Why) -> io::Re
     for head in &mut shared.control().retired {
         head.end = 0;
     }
-    begin(shared, slots, why, 0)
+    begin(shared, slots, why, &Mended::default())
 }
 
 /// Whatever is under the trail's name and not the trail gives way.
@@ -112,16 +120,36 @@ fn set_aside(path: &Path, now: u64) -> io::Result<()> {
 }
 
 /// Locks the file against other processes and writes the record that begins it.
-pub(super) fn begin(shared: &Shared, slots: &mut Slots<'_>, why: Why, cut: u64) -> io::Result<()> {
+pub(super) fn begin(shared: &Shared, slots: &mut Slots<'_>, why: Why, mended: &Mended) -> io::Result<()> {
     if let Place::File { .. } = &shared.place {
-        rustix::fs::flock(&*slots[0].file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        // A `verify` may hold it for a moment.
+        lock(&slots[0].file, &shared.clock, Duration::from_millis(250))?;
     }
     let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
-    let batch = shared.control().opening(shared.clock.unix_micros(), why, &heads, cut);
+    let batch = shared.control().opening(shared.clock.unix_micros(), why, &heads, mended);
     slots[0].write(&batch)?;
+    if shared.durability == Durability::Fsync {
+        slots[0].file.sync_all()?;
+        shared.place.sync_folder()?;
+    }
     let root = slots[0].head.digest;
     // A chain without a line is rooted in the newest opening.
     slots.iter_mut().filter(|slot| slot.head.seq == 0).for_each(|slot| slot.head.digest = root);
+    Ok(())
+}
+
+/// Locks a file against other processes, waiting for a while.
+pub(super) fn lock(file: &File, clock: &Clock, patience: Duration) -> io::Result<()> {
+    let deadline = clock.instant() + patience;
+    while let Err(fault) = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        if fault != rustix::io::Errno::WOULDBLOCK {
+            return Err(fault.into());
+        }
+        if clock.instant() > deadline {
+            return Err(io::Error::other("another process writes this audit file: give each broker its own"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 
@@ -140,3 +168,6 @@ pub(super) fn write_checkpoint(shared: &Shared, slots: &mut Slots<'_>, phase: &s
     let batch = shared.control().checkpoint(shared.clock.unix_micros(), phase, &heads);
     shared.append_locked(0, &mut slots[0], &batch) == Appended::Kept
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Where the trail is written: a named file, or a stream (stdout, a pipe).
 
+use super::rotate::folder;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use std::ffi::CString;
 use std::fs::File;
@@ -66,6 +67,12 @@ impl Place {
                 Err(fault) => Err(fault.into()),
             },
         }
+    }
+
+    /// Waits until the name itself is on disk.
+    pub(super) fn sync_folder(&self) -> io::Result<()> {
+        let Self::File { path, .. } = self else { return Ok(()) };
+        File::open(folder(path))?.sync_all()
     }
 
     /// Whether a write here is a copy into memory and not a wait for someone else: true of files on local disks.

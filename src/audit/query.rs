@@ -185,7 +185,8 @@ pub fn follow(
 pub fn describe(line: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
     let text = |name: &str| match &value[name] {
-        serde_json::Value::String(text) => text.clone(),
+        // What a caller sent must not steer a terminal.
+        serde_json::Value::String(text) => text.chars().map(visible).collect(),
         serde_json::Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
@@ -208,6 +209,10 @@ pub fn describe(line: &[u8]) -> Option<String> {
         }
         _ => format!("{time} {phase:<7} {}", text("why")),
     })
+}
+
+fn visible(c: char) -> char {
+    if c == ' ' || c.is_ascii_graphic() { c } else { char::REPLACEMENT_CHARACTER }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(super) struct Resumed {
     pub(super) heads: BTreeMap<u64, Head>,
     /// Where the last whole line ends; what follows is torn.
     pub(super) whole: u64,
+    /// Pieces of lines that a killed writer left before another writer's line: where, and how long.
+    pub(super) torn: Vec<(u64, u64)>,
 }
 
 /// How far back one step looks. Checkpoints are seconds apart: one step is enough but for a very busy broker.
@@ -73,19 +75,24 @@ fn follow(bytes: &[u8], offset: u64) -> Option<Resumed> {
     let trail = value["trail"].as_str()?.as_bytes().try_into().ok()?;
     let mut heads: BTreeMap<u64, Head> =
         value["heads"].as_array()?.iter().filter_map(head).map(|h| (h.writer, h)).collect();
-    let mut end = offset;
-    let mut whole = offset;
+    let (mut end, mut whole, mut torn) = (offset, offset, Vec::new());
     for line in std::iter::once(anchor).chain(lines) {
+        let start = end;
         end += at(line.len());
         let Some(line) = line.strip_suffix(b"\n") else { break };
         whole = end;
+        // Every line begins so, and no caller's text can hold it.
+        let begins = memmem::rfind(line, b"{\"ts\":\"").unwrap_or_default();
         // Whatever is no sound record is left for `verify` to name.
-        if let Some(link) = Link::parse(line).filter(|link| is_sound(*link)) {
+        if let Some(link) = Link::parse(&line[begins..]).filter(|link| is_sound(*link)) {
+            if begins > 0 {
+                torn.push((start, at(begins)));
+            }
             let digest = digest_of(link.covered);
             heads.insert(link.writer, Head { writer: link.writer, seq: link.seq, digest, end });
         }
     }
-    Some(Resumed { trail, heads, whole })
+    Some(Resumed { trail, heads, whole, torn })
 }
 
 /// Reads `[writer, seq, "digest", end]`.
@@ -112,4 +119,26 @@ fn read_from(file: &File, from: u64) -> io::Result<Vec<u8>> {
 /// A length as a position. `usize` is never wider than `u64` here.
 fn at(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_before_another_writers_line_is_seen() {
+        let trail = "0".repeat(32);
+        let (mut one, mut two) = (Head::new(0, ROOT), Head::new(1, ROOT));
+        let mut bytes = Vec::new();
+        one.append(&mut bytes, format!("{{\"ts\":\"x\",\"trail\":\"{trail}\",\"heads\":[]").as_bytes(), true);
+        let from = bytes.len();
+        bytes.extend_from_slice(b"{\"ts\":\"y\",\"cut\":");
+        let length = bytes.len() - from;
+        two.append(&mut bytes, b"{\"ts\":\"z\"", true);
+        bytes.extend_from_slice(b"{\"ts\":\"torn");
+        let whole = at(bytes.len() - 11);
+        let resumed = follow(&bytes, 0).expect("a trail");
+        assert_eq!((resumed.torn, resumed.whole), (vec![(at(from), at(length))], whole));
+        assert_eq!(resumed.heads[&1].digest, two.digest);
+    }
 }

@@ -117,7 +117,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     folder(path).join(name)
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -1,11 +1,11 @@
 //! The trail of one process: opened once, closed once.
 
 use super::chain::{Head, ROOT};
-use super::control::{Control, TrailId, Why};
+use super::control::{Control, Mended, TrailId, Why};
 use super::core::PATIENCE;
 use super::health::{Counts, Health, State, Trouble};
 use super::lane::Lane;
-use super::mend::{begin, lock_all, write_checkpoint};
+use super::mend::{begin, blank, lock, lock_all, write_checkpoint};
 use super::place::Place;
 use super::private::Private;
 use super::recorder::Recorder;
@@ -18,7 +18,6 @@ use super::waiters::AuditUnavailable;
 use super::warden::{self, Job};
 use crate::clock::Clock;
 use crate::config::{Audit, Durability};
-use rustix::fs::FlockOperation;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -40,8 +39,8 @@ impl Trail {
     pub fn open(config: &Audit, cores: usize, clock: Clock) -> io::Result<Self> {
         let place = Place::new(config.file.as_deref())?;
         let first = place.open()?;
-        let (past, why, cut) = match &place {
-            Place::Stream(_) => (None, Why::New, 0),
+        let (past, why, mended) = match &place {
+            Place::Stream(_) => (None, Why::New, Mended::default()),
             Place::File { path, .. } => find_past(path, &first, &clock)?,
         };
         let inline = place.is_local(&first) && config.durability != Durability::Fsync;
@@ -79,7 +78,7 @@ impl Trail {
             rotation_due: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
-        begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, cut)?;
+        begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended)?;
         warden::start(&shared, asked, config.retention, config.max_age)?;
         if !inline {
             Scribe::start(&shared)?;
@@ -134,6 +133,13 @@ impl Trail {
     }
 }
 
+#[cfg(test)]
+impl Trail {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
 impl Shared {
     fn close(&self) {
         if self.closed.swap(true, Ordering::SeqCst) {
@@ -160,8 +166,9 @@ impl Drop for Shared {
 }
 
 /// Locks the file and finds the chains to go on with: in it, or in the file that was rotated before it.
-fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resumed>, Why, u64)> {
-    lock(file, clock)?;
+fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resumed>, Why, Mended)> {
+    lock(file, clock, LOCK_PATIENCE)?;
+    let nothing = Mended::default();
     if file.metadata()?.len() > 0 {
         // Opened for appending: reading needs another descriptor.
         let length = file.metadata()?.len();
@@ -171,30 +178,20 @@ fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resu
                 file.set_len(past.whole)?;
                 tracing::warn!(bytes = cut, "mended a torn last line of the audit file");
             }
-            return Ok((Some(past), Why::Restart, cut));
+            for &(from, length) in &past.torn {
+                blank(path, from, length)?;
+            }
+            let mended = Mended { cut, blanked: past.torn.clone() };
+            return Ok((Some(past), Why::Restart, mended));
         }
         let aside = rotate::with_suffix(&rotate::rotated_name(path, clock.unix_micros()), ".foreign");
         tracing::warn!(aside = %aside.display(), "the audit file holds no trail: it is set aside");
         fs::rename(path, aside)?;
     }
     match rotate::rotated(path)?.pop() {
-        Some(last) => Ok((resume_after(rotate::open(&last)?)?, Why::Rotated, 0)),
-        None => Ok((None, Why::New, 0)),
+        Some(last) => Ok((resume_after(rotate::open(&last)?)?, Why::Rotated, nothing)),
+        None => Ok((None, Why::New, nothing)),
     }
-}
-
-fn lock(file: &File, clock: &Clock) -> io::Result<()> {
-    let deadline = clock.instant() + LOCK_PATIENCE;
-    while let Err(fault) = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        if fault != rustix::io::Errno::WOULDBLOCK {
-            return Err(fault.into());
-        }
-        if clock.instant() > deadline {
-            return Err(io::Error::other("another process writes this audit file: give each broker its own"));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 fn new_trail_id() -> io::Result<TrailId> {

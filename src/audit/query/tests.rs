@@ -99,3 +99,10 @@ fn a_report_sums_up() {
     let later = sum(now + 7_200_000_000);
     assert_eq!((later.idle_tokens[0].id.as_str(), later.idle_keys[0].id.as_str()), ("t1", KEY));
 }
+
+#[test]
+fn a_line_for_people_steers_no_terminal() {
+    let line = br#"{"ts":"2026-01-01T00:00:00.000000Z","phase":"outcome","path":"/\u001b[2J\u000a","status":404}"#;
+    let text = describe(line).expect("a record");
+    assert!(text.contains("404") && !text.contains(char::is_control), "{text:?}");
+}
