@@ -68,10 +68,10 @@ const OUTCOME: Outcome<'static> = Outcome {
     upstream_us: Some(41_000),
 };
 
-/// What this thread has spent on a CPU so far; the kernel counts it to the last scheduler tick.
+/// What this thread has spent on a CPU so far.
 fn spent() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts");
-    Duration::from_nanos(text.split(' ').next().and_then(|spent| spent.parse().ok()).expect("a number"))
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(spent).expect("CPU time is not negative")
 }
 
 /// One turn of `width` requests that became ready together, and the turn in which they end.

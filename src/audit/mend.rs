@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, TryLockError};
 use std::thread;
 use std::time::Duration;
@@ -42,6 +43,9 @@ pub(super) fn lock_all(shared: &Shared) -> Option<Slots<'_>> {
 /// Makes the trail writable: mends, opens the file anew if it was moved, and says in it what was not kept meanwhile.
 pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
     let mut slots = lock_all(shared).ok_or(io::ErrorKind::TimedOut)?;
+    if shared.closed.load(Ordering::SeqCst) {
+        return Err(io::Error::other("the trail is closed"));
+    }
     let blanked = mend(shared, &mut slots)?;
     if !shared.place.holds(slots[0].identity)? || slots.iter().any(|slot| slot.identity != slots[0].identity) {
         let why = if slots[0].is_removed() { Why::Removed } else { Why::Renamed };

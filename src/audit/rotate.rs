@@ -21,6 +21,20 @@ pub(super) fn rotated_name(path: &Path, unix_micros: u64) -> PathBuf {
 
 /// The rotated files of `path` that are there, oldest first.
 pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    // While files are renamed, a listing may miss both the old name and the new one: two that agree missed none.
+    let stem = |file: &PathBuf| file.to_string_lossy().trim_end_matches(".gz").to_owned();
+    let mut before = list(path)?;
+    for _ in 0..5 {
+        let now = list(path)?;
+        if now.iter().map(stem).eq(before.iter().map(stem)) {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
+fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder(path))? {

@@ -6,7 +6,7 @@ use super::core::PATIENCE;
 use super::health::{Counts, Health, State, Trouble};
 use super::lane::Lane;
 use super::mend::{begin, blank, lock, lock_all, write_checkpoint};
-use super::place::Place;
+use super::place::{Place, identify};
 use super::private::Private;
 use super::recorder::Recorder;
 use super::resume::{Resumed, resume, resume_after};
@@ -38,7 +38,7 @@ impl Trail {
     /// written, or that another process writes it.
     pub fn open(config: &Audit, cores: usize, clock: Clock) -> io::Result<Self> {
         let place = Place::new(config.file.as_deref())?;
-        let first = place.open()?;
+        let first = open_and_lock(&place, &clock)?;
         let (past, why, mended) = match &place {
             Place::Stream(_) => (None, Why::New, Mended::default()),
             Place::File { path, .. } => find_past(path, &first, &clock)?,
@@ -165,9 +165,22 @@ impl Drop for Shared {
     }
 }
 
-/// Locks the file and finds the chains to go on with: in it, or in the file that was rotated before it.
+/// Opens the file and locks it against other processes. One that was rotated away while this waited is let go.
+fn open_and_lock(place: &Place, clock: &Clock) -> io::Result<File> {
+    loop {
+        let file = place.open()?;
+        if matches!(place, Place::Stream(_)) {
+            return Ok(file);
+        }
+        lock(&file, clock, LOCK_PATIENCE)?;
+        if place.holds(identify(&file)?.0)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Finds the chains to go on with: in the file, or in the one that was rotated before it.
 fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resumed>, Why, Mended)> {
-    lock(file, clock, LOCK_PATIENCE)?;
     let nothing = Mended::default();
     if file.metadata()?.len() > 0 {
         // Opened for appending: reading needs another descriptor.

@@ -7,12 +7,13 @@ use super::batch::Batch;
 use super::control::Why;
 use super::core::PATIENCE;
 use super::health::{State, Trouble};
-use super::mend::{lock_all, reopen, try_recover, write_checkpoint, write_to_old};
+use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_to_old};
 use super::place::Place;
 use super::rotate;
 use super::shared::{Appended, Shared};
 use std::fs;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -149,11 +150,16 @@ impl Warden {
         shared.wake_all();
     }
 
+    /// Every slot's lock, unless the trail has its closing record: another process may have the file by now.
+    fn lock_open(shared: &Shared) -> Option<Slots<'_>> {
+        lock_all(shared).filter(|_| !shared.closed.load(Ordering::SeqCst))
+    }
+
     fn checkpoint(&mut self, shared: &Arc<Shared>) {
         if shared.health.state() != State::Up {
             return;
         }
-        let Some(mut slots) = lock_all(shared) else { return };
+        let Some(mut slots) = Self::lock_open(shared) else { return };
         let seqs: Vec<u64> = slots.iter().map(|slot| slot.head.seq).collect();
         if seqs != self.checked_heads {
             write_checkpoint(shared, &mut slots, "checkpoint");
@@ -164,13 +170,13 @@ impl Warden {
     }
 
     fn rotate(&mut self, shared: &Arc<Shared>) {
-        shared.rotation_due.store(false, std::sync::atomic::Ordering::Relaxed);
+        shared.rotation_due.store(false, Ordering::Relaxed);
         let Place::File { path, .. } = &shared.place else { return };
         if shared.health.state() != State::Up {
             return;
         }
         self.opened = shared.clock.instant();
-        let Some(mut slots) = lock_all(shared) else { return };
+        let Some(mut slots) = Self::lock_open(shared) else { return };
         let aside = rotate::rotated_name(path, shared.clock.unix_micros());
         if let Err(fault) = fs::rename(path, &aside) {
             tracing::error!(%fault, "the audit file can't be rotated: it grows on");
