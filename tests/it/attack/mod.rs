@@ -6,11 +6,14 @@
 
 #![allow(clippy::format_collect, reason = "tests write for the reader; a text built twice costs nothing here")]
 
+mod audit;
+mod bodies;
 mod fixture;
 mod framing;
 mod headers;
 mod leaks;
 mod operations;
 mod paths;
+mod slow;
 mod spelled;
 mod upstream;

@@ -44,6 +44,19 @@ impl Talk {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// Writes the same bytes again and again and reads nothing; how the connection ended, or that neither side moved
+    /// for a long time.
+    pub fn pour(&mut self, bytes: &[u8]) -> End {
+        self.stream.set_write_timeout(Some(PATIENCE)).expect("an option");
+        loop {
+            match self.stream.write(bytes) {
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return End::Open,
+                Err(_) => return End::Closed,
+            }
+        }
+    }
+
     /// Says that nothing more will come.
     pub fn hang_up(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
