@@ -187,8 +187,11 @@ impl H1Caller {
     async fn send(&mut self, data: &[u8]) -> io::Result<()> {
         let Self { stream, output, watch, broker, .. } = self;
         let sent = watch.within(broker.limits.body_timeout, Self::write(stream, output, data)).await;
+        let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         self.output.clear();
-        sent.map_err(|_| io::ErrorKind::TimedOut)?
+        // Part of it may be on its way: nothing can follow it.
+        self.closing |= sent.is_err();
+        sent
     }
 
     /// Writes `first`, then `second`.
