@@ -1,6 +1,6 @@
 //! The life of a key, and leases of it.
 //!
-//! [`lease`] is all that a request sees. [`Life`] changes keys; [`Feed`] carries what the store knows into the directory;
+//! [`lease()`] is all that a request sees. [`Life`] changes keys; [`Feed`] carries what the store knows into the directory;
 //! [`Keeper`] runs both beside a broker. [`access_token`] signs with a team's key what no team could sign.
 
 pub mod access_token;
