@@ -135,6 +135,12 @@ impl Directory {
         self.tokens.remove(digest);
     }
 
+    /// Removes the tokens that `keep` does not want.
+    pub fn retain_tokens(&self, keep: impl Fn(&[u8; 32], &TokenEntry) -> bool) {
+        let _writing = self.write();
+        self.tokens.retain(keep);
+    }
+
     /// How many tokens are known.
     pub fn token_count(&self) -> usize {
         self.tokens.len()

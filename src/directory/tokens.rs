@@ -117,6 +117,19 @@ impl Tokens {
         }
     }
 
+    /// Removes those that `keep` does not want. Only one writer at a time, which [`super::Directory`] sees to.
+    pub(super) fn retain(&self, keep: impl Fn(&[u8; 32], &TokenEntry) -> bool) {
+        for cell in &self.shards {
+            let shard = cell.load();
+            if shard.iter().all(|(digest, entry)| keep(&digest.0, entry)) {
+                continue;
+            }
+            let mut shard = Shard::clone(&shard);
+            shard.retain(|digest, entry| keep(&digest.0, entry));
+            cell.store(Arc::new(shard));
+        }
+    }
+
     /// Removes one.
     pub(super) fn remove(&self, digest: &[u8; 32]) {
         let cell = &self.shards[shard(digest)];

@@ -103,6 +103,8 @@ impl Feed {
     /// Loads everything. What is in the directory and no longer in the store goes.
     pub async fn load(&mut self) -> Result<()> {
         let mut seen = HashSet::new();
+        // Tokens are weighed only where there may be old ones: a set of a million digests is not free.
+        let mut digests = (self.health.heard() > 0).then(HashSet::new);
         let mut tokens = Vec::new();
         let now = self.clock.unix_seconds();
         let since = self.position;
@@ -110,6 +112,9 @@ impl Feed {
         let position = store
             .load_all(|change| match change {
                 Change::Token(row) if !self.declared.contains(&row.team) => {
+                    if let Some(digests) = &mut digests {
+                        digests.insert(row.sha256);
+                    }
                     tokens.extend(self.entry(&row, now).map(|entry| (row.sha256, entry)));
                     if tokens.len() >= CHUNK {
                         self.directory.put_tokens(tokens.drain(..));
@@ -124,6 +129,12 @@ impl Feed {
             })
             .await?;
         self.directory.put_tokens(tokens);
+        if let Some(digests) = digests {
+            let kept = |digest: &[u8; 32], entry: &TokenEntry| {
+                digests.contains(digest) || self.declared.contains(entry.team.id())
+            };
+            self.directory.retain_tokens(kept);
+        }
         let gone: Vec<TeamId> = self.teams.difference(&seen).cloned().collect();
         for name in gone {
             self.apply(Change::TeamGone(name), since);
@@ -133,25 +144,27 @@ impl Feed {
         Ok(())
     }
 
-    /// Applies what has changed since; answers whether there was anything.
-    pub async fn follow(&mut self) -> Result<bool> {
-        let start = self.position;
+    /// Applies what has changed since, and says what that was, in words for the audit.
+    pub async fn follow(&mut self) -> Result<Vec<(&'static str, String)>> {
+        let mut news = Vec::new();
         loop {
             match self.store.changes_since(self.position).await? {
                 Catchup::Reload => {
                     tracing::warn!("too many changes were missed, or the store was restored: loading all of it");
                     self.load().await?;
+                    news.push(("store.reload", "all of it".to_owned()));
                 }
                 Catchup::Changes { changes, through } => {
                     let before = self.position;
                     for change in changes {
+                        news.push(describe(&change));
                         self.apply(change, before);
                         self.health.applied.fetch_add(1, Ordering::Relaxed);
                     }
                     self.position = through;
                     self.heard();
                     if through == before {
-                        return Ok(self.position != start);
+                        return Ok(news);
                     }
                 }
             }
@@ -170,8 +183,8 @@ impl Feed {
         self.replaced.iter().map(|(before, _)| *before).min().unwrap_or(self.position)
     }
 
-    /// Tells the store which keys were used, and how the upstream took them.
-    pub async fn report(&mut self) -> Result<()> {
+    /// Tells the store which keys were used, and how the upstream took them; answers whose standing is news.
+    pub async fn report(&mut self) -> Result<Vec<(KeySid, KeyState)>> {
         let mut used = Vec::new();
         let mut marks = Vec::new();
         for cell in self.directory.teams() {
@@ -189,12 +202,13 @@ impl Feed {
             }
         }
         self.store.touch_keys(&used).await?;
+        let mut news = Vec::new();
         for (sid, state) in marks {
             if self.store.mark_key(&sid, state).await? {
-                tracing::warn!(%sid, state = state.name(), "the upstream's view of a key changed");
+                news.push((sid, state));
             }
         }
-        Ok(())
+        Ok(news)
     }
 
     /// Makes `change` so. `before` is the last change before it that is known to be applied.
@@ -299,6 +313,22 @@ impl Feed {
         self.health.heard.store(now, Ordering::Relaxed);
         self.health.lost.store(0, Ordering::Relaxed);
         self.directory.set_fresh_until(now.saturating_add(self.max_staleness.as_secs()));
+    }
+}
+
+/// A change in words. Whoever made it may have been a command, which writes no audit of its own.
+fn describe(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::Team(row) if row.disabled => ("store.team", format!("{} is disabled", row.name)),
+        Change::Team(row) => ("store.team", format!("{} is new or different", row.name)),
+        Change::TeamGone(name) => ("store.team", format!("{name} is gone")),
+        Change::Token(row) if row.revoked_at.is_some() => {
+            ("store.token", format!("{} of {} is revoked", row.id, row.team))
+        }
+        Change::Token(row) => ("store.token", format!("{} of {} is new", row.id, row.team)),
+        Change::TokenGone(digest) => ("store.token", format!("sha256:{} is gone", hex::encode(&digest[..6]))),
+        Change::Key(name, Some(key)) => ("store.key", format!("{} of {name} is {}", key.row.sid, key.row.state.name())),
+        Change::Key(name, None) => ("store.key", format!("{name} has none")),
     }
 }
 

@@ -30,6 +30,9 @@ const LOST: Duration = Duration::from_millis(300);
 /// Wait before a rotation that failed is tried again: each try may make and delete a key upstream.
 const AGAIN: Duration = Duration::from_mins(1);
 
+/// Changes recorded one by one when many come at once, as with a bulk of tokens; the rest is counted.
+const MAX_RECORDED: usize = 1_000;
+
 /// Keeps a broker's directory up to date and its keys in life. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Keeper {
@@ -128,7 +131,8 @@ fn run(setup: Setup, rotate_every: &AtomicU64, stopped: watch::Receiver<bool>, r
             Ok((feed, life, replica)) => {
                 let _ = ready.send(Ok((Arc::clone(&life), Arc::clone(feed.health()))));
                 let watch = life.store().watch();
-                let follower = Follower { feed, store: life.store().clone(), replica, clock: clock.clone() };
+                let (store, held) = (life.store().clone(), Arc::clone(&life));
+                let follower = Follower { feed, store, life: held, replica, clock: clock.clone() };
                 tokio::join!(follower.follow(watch, stopped.clone()), tend(&life, rotate_every, &clock, stopped));
             }
             Err(error) => {
@@ -154,6 +158,7 @@ async fn prepare(setup: Setup) -> Result<(Feed, Arc<Life>, String), StoreError> 
 struct Follower {
     feed: Feed,
     store: Store,
+    life: Arc<Life>,
     replica: String,
     clock: Clock,
 }
@@ -185,7 +190,8 @@ impl Follower {
 
     async fn step(&mut self, beaten: &mut Option<(Instant, i64)>) -> Result<(), StoreError> {
         let was_lost = self.feed.health().lost_since().is_some();
-        self.feed.follow().await?;
+        let news = self.feed.follow().await?;
+        self.record(news);
         if was_lost {
             tracing::info!("the store is back");
         }
@@ -193,13 +199,30 @@ impl Follower {
         let drained = self.feed.drained();
         let due = beaten.is_none_or(|(at, _)| now - at >= BEAT);
         if due {
-            self.feed.report().await?;
+            for (sid, state) in self.feed.report().await? {
+                tracing::warn!(%sid, state = state.name(), "the upstream's view of a key changed");
+                self.life.record("key.mark", sid.as_str(), state.name());
+            }
         }
         if due || beaten.is_some_and(|(_, told)| told != drained) {
             self.store.beat(&self.replica, drained).await?;
             *beaten = Some((now, drained));
         }
         Ok(())
+    }
+
+    /// Writes what other processes changed into the audit: commands have no trail of their own. The change is in force
+    /// by now, and an audit that hangs must not hold up the next one.
+    fn record(&self, news: Vec<(&'static str, String)>) {
+        let rest = news.len().saturating_sub(MAX_RECORDED);
+        for (action, subject) in news.into_iter().take(MAX_RECORDED) {
+            if !self.life.record(action, &subject, "applied") {
+                return;
+            }
+        }
+        if rest > 0 {
+            self.life.record("store.changes", &format!("{rest} more"), "applied");
+        }
     }
 }
 

@@ -187,14 +187,16 @@ impl Life {
         Ok(())
     }
 
-    /// Writes an admin action into the trail, if this process has one. A change that can't be recorded is not undone.
-    pub fn record(&self, action: &str, subject: &str, result: &str) {
-        if let Some(trail) = &self.trail
-            && let Err(error) = trail.admin_record("sidekey", action, subject, result)
-        {
+    /// Writes a step into the trail, if this process has one; answers whether the trail took it. A change that can't be
+    /// recorded is not undone.
+    pub fn record(&self, action: &str, subject: &str, result: &str) -> bool {
+        tracing::info!(action, subject, result);
+        let Some(trail) = &self.trail else { return true };
+        let kept = trail.admin_record("sidekey", action, subject, result);
+        if let Err(error) = &kept {
             tracing::error!(%error, action, subject, "the audit did not take this");
         }
-        tracing::info!(action, subject, result, "key life");
+        kept.is_ok()
     }
 
     pub(super) fn upstream(&self) -> Held {
@@ -234,7 +236,9 @@ impl Life {
                 let sid = entry.new_sid.as_ref().map_or("?", KeySid::as_str);
                 self.record(action, &format!("{sid} of {team}"), "done");
             }
-            Err(error) => self.record(action, team.as_str(), &error.to_string()),
+            Err(error) => {
+                self.record(action, team.as_str(), &error.to_string());
+            }
         }
         outcome
     }

@@ -102,9 +102,18 @@ fn changes_are_in_the_audit_and_the_audit_can_be_searched() {
     done(&broker, "POST", "/v1/teams", r#"{"name":"billing"}"#);
     let token = text(&done(&broker, "POST", "/v1/teams/billing/tokens", ""), "token");
     broker.until(&world, &token, 503);
+    world.json(&["team", "create", "alerts"]);
+    let applied = |records: &Value| records.to_string().contains("alerts is new");
+    for _ in 0..200 {
+        if applied(&done(&broker, "GET", "/v1/audit?limit=1000", "")) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(25));
+    }
     let records = done(&broker, "GET", "/v1/audit?limit=1000", "");
     let has = |name: &str, value: &str| records.as_array().expect("records").iter().any(|record| record[name] == value);
     assert!(has("action", "team.create") && has("action", "token.issue") && has("reason", "no_key"), "{records}");
+    assert!(applied(&records), "what a command changed is recorded when it is in force: {records}");
     assert!(!records.to_string().contains(&token), "no token is in the audit");
     let denied = done(&broker, "GET", "/v1/audit?denied=true&team=billing&since=1h&limit=1", "");
     assert_eq!(denied.as_array().map(Vec::len), Some(1), "{denied}");

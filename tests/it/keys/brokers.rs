@@ -97,6 +97,27 @@ fn a_key_is_replaced_under_load_and_no_request_is_lost() {
 }
 
 #[test]
+fn a_store_restored_from_an_older_copy_is_heard_in_full() {
+    let world = World::new();
+    let broker = world.serve();
+    world.json(&["team", "create", "billing"]);
+    world.json(&["key", "create", "billing"]);
+    let kept = world.token("billing");
+    broker.until(&world, &kept, 200);
+    let newer = world.token("billing");
+    broker.until(&world, &newer, 200);
+    // The copy was made before the newer token, and knows fewer changes than the broker.
+    let file = rusqlite::Connection::open(world.folder().join("store.db")).expect("a store");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, newer.as_bytes());
+    assert_eq!(file.execute("DELETE FROM tokens WHERE sha256 = ?1", [digest.as_ref()]), Ok(1));
+    file.execute("DELETE FROM changes WHERE id > 2", []).expect("forgotten");
+    broker.until(&world, &newer, 401);
+    broker.until(&world, &kept, 200);
+    let records = broker.ask_admin("GET", "/v1/audit?limit=1000", "");
+    assert!(records.text().contains("store.reload"), "{}", records.text());
+}
+
+#[test]
 fn a_refused_key_is_marked_and_replaced_by_command_alone() {
     let world = World::new();
     let broker = world.serve();

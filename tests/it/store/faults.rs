@@ -242,3 +242,33 @@ async fn a_lost_server_is_an_error_and_then_forgotten() {
     store.set_team_disabled(&team("billing"), true).await.expect("writing goes on");
     assert_eq!(watch.changed(since).await, Ok(true));
 }
+
+#[tokio::test]
+async fn a_server_is_reached_over_tls_and_verified() {
+    let mut server = Server::start().await;
+    server.down();
+    let root = server.with_tls();
+    server.up().await;
+    let named = server.url().replace("127.0.0.1", "localhost");
+    let mut place = Place::sqlite();
+    write_root_key(&place.root_key(), 3);
+    let mut open = async |query: String| {
+        place.settings.url = StoreUrl::Postgres(Secret::from(format!("{named}?{query}")));
+        place.open().await
+    };
+    let untrusted = open("sslmode=require".to_owned()).await.expect_err("nobody vouches for it");
+    assert!(
+        matches!(&untrusted, StoreError::Unreachable(text) if text.to_lowercase().contains("certificate")),
+        "{untrusted}"
+    );
+    let store = open(format!("sslmode=verify-full&sslrootcert={}", root.display())).await.expect("trusted");
+    make_team(&store, "billing").await;
+    let admin = postgres::connect(&server.url()).await;
+    let rows = admin.query(
+        "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'sidekey'",
+        &[],
+    );
+    assert_eq!(rows.await.expect("SQL")[0].get::<_, i64>(0), 1, "the connection is encrypted");
+    let missing = open("sslmode=require&sslrootcert=/nowhere.pem".to_owned()).await.expect_err("no such file");
+    assert!(missing.to_string().contains("/nowhere.pem"), "{missing}");
+}

@@ -48,6 +48,26 @@ impl Server {
         server
     }
 
+    /// Makes it speak TLS from its next start on; the answer is the file of the root to trust, good for `localhost`.
+    pub fn with_tls(&self) -> PathBuf {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let data = self.folder.path().join("data");
+        let files = [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())];
+        for (name, text) in files {
+            std::fs::write(data.join(name), text).expect("writable");
+            run(Command::new("chmod").arg("600").arg(data.join(name)));
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(data.join(name)));
+            }
+        }
+        std::fs::write(data.join("postgresql.auto.conf"), "ssl = on\n").expect("writable");
+        let root = self.folder.path().join("root.pem");
+        std::fs::write(&root, certificate.pem()).expect("writable");
+        root
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
