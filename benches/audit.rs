@@ -1,7 +1,7 @@
 //! What the audit costs: CPU time per request on the core (its intent and its outcome), and bytes per second of CPU of
 //! the readers. CPU time and not wall time: a busy machine does not blur it.
 //!
-//! `cargo bench --bench audit`. The first group is the budget: two microseconds for both records when 32 requests share a
+//! `cargo bench --bench audit`. Budget: about two microseconds for both records when 32 requests share a
 //! turn. The file is in the page cache of a local disk, as in production.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share of small counts")]
 

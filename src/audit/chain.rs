@@ -7,7 +7,7 @@
 //! `at` is where in the file the writer's line before ended. It stands on the first line of a write only; the lines
 //! after it follow without a gap. So every line's place among the lines of other writers is bound too.
 
-use super::line;
+use super::line::{self, key};
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// A digest as hex text.
@@ -39,10 +39,10 @@ impl Head {
         let from = out.len();
         out.extend_from_slice(body);
         self.seq += 1;
-        line::number(out, "w", self.writer);
-        line::number(out, "seq", self.seq);
+        line::number(out, key!("w"), self.writer);
+        line::number(out, key!("seq"), self.seq);
         if first {
-            line::number(out, "at", self.end);
+            line::number(out, key!("at"), self.end);
         }
         out.extend_from_slice(b",\"prev\":\"");
         out.extend_from_slice(&self.digest);
@@ -56,10 +56,7 @@ impl Head {
 
 /// SHA-256 as hex.
 pub(super) fn digest_of(bytes: &[u8]) -> Hex {
-    let mut hex = ROOT;
-    // Two hex digits for each of 32 bytes: the lengths agree.
-    let _ = hex::encode_to_slice(digest(&SHA256, bytes).as_ref(), &mut hex);
-    hex
+    line::hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// What the end of a line says of its place in the chain.

@@ -5,7 +5,7 @@
 
 use super::batch::{Batch, Kind};
 use super::chain::Head;
-use super::line::{self, MAX_TEXT, Stamp};
+use super::line::{self, MAX_TEXT, Stamp, key};
 use super::waiters::NOBODY;
 use crate::secret::Secret;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -84,12 +84,12 @@ impl Control {
     /// The record that begins a file or a run.
     pub(super) fn opening(&mut self, now: u64, why: Why, heads: &[Head], mended: &Mended) -> Batch {
         self.with_heads(now, heads, |out, trail| {
-            line::text(out, "phase", Some(b"open"), MAX_TEXT);
-            line::number(out, "version", 1);
-            line::text(out, "trail", Some(trail), MAX_TEXT);
-            line::text(out, "why", Some(why.name().as_bytes()), MAX_TEXT);
+            line::plain(out, key!("phase"), Some(b"open"));
+            line::number(out, key!("version"), 1);
+            line::text(out, key!("trail"), Some(trail), MAX_TEXT);
+            line::plain(out, key!("why"), Some(why.name().as_bytes()));
             if mended.cut > 0 {
-                line::number(out, "mended_bytes", mended.cut);
+                line::number(out, key!("mended_bytes"), mended.cut);
             }
             blanked_field(out, &mended.blanked);
         })
@@ -98,18 +98,18 @@ impl Control {
     /// The record that fixes where every chain stands; `phase` is `checkpoint` or `close`.
     pub(super) fn checkpoint(&mut self, now: u64, phase: &str, heads: &[Head]) -> Batch {
         self.with_heads(now, heads, |out, trail| {
-            line::text(out, "phase", Some(phase.as_bytes()), MAX_TEXT);
-            line::text(out, "trail", Some(trail), MAX_TEXT);
+            line::plain(out, key!("phase"), Some(phase.as_bytes()));
+            line::text(out, key!("trail"), Some(trail), MAX_TEXT);
         })
     }
 
     /// The record that ends a time in which nothing could be kept.
     pub(super) fn resumption(&mut self, now: u64, why: &str, counts: &[(&str, u64)], blanked: &[(u64, u64)]) -> Batch {
         self.plain(now, |out| {
-            line::text(out, "phase", Some(b"resume"), MAX_TEXT);
-            line::text(out, "why", Some(why.as_bytes()), MAX_TEXT);
+            line::plain(out, key!("phase"), Some(b"resume"));
+            line::plain(out, key!("why"), Some(why.as_bytes()));
             for (name, count) in counts {
-                line::number(out, name, *count);
+                line::number(out, &format!(",\"{name}\":\""), *count);
             }
             blanked_field(out, blanked);
         })
@@ -118,9 +118,9 @@ impl Control {
     /// The record of an admin action or of a step in a key's life.
     pub(super) fn admin(&mut self, now: u64, fields: &[(&str, &str)]) -> Batch {
         self.plain(now, |out| {
-            line::text(out, "phase", Some(b"admin"), MAX_TEXT);
+            line::plain(out, key!("phase"), Some(b"admin"));
             for (name, value) in fields {
-                line::text(out, name, Some(value.as_bytes()), MAX_TEXT);
+                line::named_text(out, name, value.as_bytes());
             }
         })
     }
@@ -152,8 +152,8 @@ impl Control {
             let message = [SIGNED_PREFIX, out].concat();
             let signature = STANDARD.encode(signer.sign(&message).as_ref());
             let key = hex::encode(signer.public_key().as_ref());
-            line::text(out, "key", Some(key.as_bytes()), MAX_TEXT);
-            line::text(out, "sig", Some(signature.as_bytes()), MAX_TEXT);
+            line::plain(out, key!("key"), Some(key.as_bytes()));
+            line::plain(out, key!("sig"), Some(signature.as_bytes()));
         }
         batch.seal(Kind::Outcome, NOBODY);
         batch

@@ -13,89 +13,115 @@ pub(super) const MAX_PATH: usize = 2048;
 /// Longest of any other text, in bytes.
 pub(super) const MAX_TEXT: usize = 256;
 
-/// Appends `"name":"value"` with a comma before it, or `"name":null`.
-pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, ceiling: usize) {
-    key(out, name);
+/// The beginning of a text field: `,"name":"`. One piece, so that it is one copy.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":\"")
+    };
+}
+pub(super) use key;
+
+/// Appends a text field, or `null`. `key` is from [`key!`].
+pub(super) fn text(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>, ceiling: usize) {
     match value {
-        None => out.extend_from_slice(b"null"),
+        None => null(out, key),
         Some(value) => {
-            out.push(b'"');
+            out.extend_from_slice(key.as_bytes());
             escape(out, &value[..value.len().min(ceiling)]);
             out.push(b'"');
         }
     }
 }
 
-/// Appends a value that holds nothing to escape (a SID, a name of sidekey's own) behind its key, comma and colon included.
-pub(super) fn plain(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
-    out.extend_from_slice(key);
-    let Some(value) = value else { return out.extend_from_slice(b"null") };
-    out.reserve(value.len() + 2);
-    out.push(b'"');
-    out.extend_from_slice(value);
-    out.push(b'"');
+/// The same for text of our own, which needs no escape: printable ASCII without quotes.
+pub(super) fn plain(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>) {
+    match value {
+        None => null(out, key),
+        Some(value) => {
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(value);
+            out.push(b'"');
+        }
+    }
 }
 
-/// Appends `,"name":123`.
-pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    key(out, name);
+/// A text field whose name is not known beforehand.
+pub(super) fn named_text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    text(out, &format!(",\"{name}\":\""), Some(value), MAX_TEXT);
+}
+
+/// Appends a number. `key` is from [`key!`].
+pub(super) fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    out.extend_from_slice(unquoted(key));
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends `,"name":123` or `,"name":null`.
-pub(super) fn maybe_number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
+/// Appends a number or `null`.
+pub(super) fn maybe_number(out: &mut Vec<u8>, key: &str, value: Option<u64>) {
     match value {
-        Some(value) => number(out, name, value),
-        None => text(out, name, None, 0),
+        Some(value) => number(out, key, value),
+        None => null(out, key),
     }
 }
 
 /// Appends `,"peer":…`.
-pub(super) fn peer(out: &mut Vec<u8>, peer: Option<Peer>) {
-    key(out, "peer");
+pub(super) fn peer(out: &mut Vec<u8>, peer: Peer) {
+    out.extend_from_slice(key!("peer").as_bytes());
     match peer {
-        None => out.extend_from_slice(b"null"),
-        Some(Peer::Unix) => out.extend_from_slice(b"\"unix\""),
-        Some(Peer::Ip(SocketAddr::V4(address))) => {
+        Peer::Unix => out.extend_from_slice(b"unix"),
+        Peer::Ip(SocketAddr::V4(address)) => {
             let mut number = itoa::Buffer::new();
-            out.push(b'"');
-            for (n, octet) in address.ip().octets().into_iter().enumerate() {
-                if n > 0 {
-                    out.push(b'.');
-                }
+            for octet in address.ip().octets() {
                 out.extend_from_slice(number.format(octet).as_bytes());
+                out.push(b'.');
             }
+            out.pop();
             out.push(b':');
             out.extend_from_slice(number.format(address.port()).as_bytes());
-            out.push(b'"');
         }
         // A Vec takes every write.
-        Some(Peer::Ip(address @ SocketAddr::V6(_))) => drop(write!(out, "\"{address}\"")),
+        Peer::Ip(address @ SocketAddr::V6(_)) => drop(write!(out, "{address}")),
     }
+    out.push(b'"');
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn null(out: &mut Vec<u8>, key: &str) {
+    out.extend_from_slice(unquoted(key));
+    out.extend_from_slice(b"null");
+}
+
+fn unquoted(key: &str) -> &[u8] {
+    &key.as_bytes()[..key.len() - 1]
 }
 
 /// Appends bytes so that they stay inside a JSON string.
 pub(super) fn escape(out: &mut Vec<u8>, mut bytes: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     // Counts instead of stopping at the first, so that the compiler looks at many at once; nearly every text is clean.
-    let dirty = |b: &u8| !(0x20..0x7f).contains(b) || *b == b'"' || *b == b'\\';
-    if bytes.iter().filter(|b| dirty(b)).count() == 0 {
+    if bytes.iter().filter(|&&byte| needs_escape(byte)).count() == 0 {
         return out.extend_from_slice(bytes);
     }
-    while let Some(at) = bytes.iter().position(dirty) {
+    while let Some(at) = bytes.iter().position(|&byte| needs_escape(byte)) {
         out.extend_from_slice(&bytes[..at]);
-        let byte = bytes[at];
         out.extend_from_slice(b"\\u00");
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        out.extend_from_slice(&hex::<2>(&[bytes[at]]));
         bytes = &bytes[at + 1..];
     }
     out.extend_from_slice(bytes);
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte > 0x7e || byte == b'"' || byte == b'\\'
+}
+
+/// Lower-case hex. `TWICE` is twice the number of bytes.
+pub(super) fn hex<const TWICE: usize>(bytes: &[u8]) -> [u8; TWICE] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = [b'0'; TWICE];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    out
 }
 
 /// Writes times as RFC 3339 with microseconds; the text of the second is kept, since most records share it.
@@ -160,7 +186,7 @@ mod tests {
             [("127.0.0.1:80", ",\"peer\":\"127.0.0.1:80\""), ("[::1]:8443", ",\"peer\":\"[::1]:8443\"")]
         {
             let mut out = Vec::new();
-            peer(&mut out, given.parse().ok().map(Peer::Ip));
+            peer(&mut out, Peer::Ip(given.parse().expect("an address")));
             assert_eq!(String::from_utf8_lossy(&out), want);
         }
     }
@@ -169,7 +195,7 @@ mod tests {
         #[test]
         fn no_bytes_leave_their_string(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let mut out = b"{\"a\":1".to_vec();
-            text(&mut out, "b", Some(&bytes), MAX_TEXT);
+            text(&mut out, key!("b"), Some(&bytes), MAX_TEXT);
             out.push(b'}');
             prop_assert!(out.iter().all(|b| (0x20..0x7f).contains(b)));
             let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");

@@ -112,7 +112,9 @@ fn is_harmless(segment: &[u8]) -> bool {
     if let Some(length) = sid_length(segment) {
         return segment.len() == length || (segment[length] == b'.' && segment.len() < length + 6);
     }
-    segment == b"2010-04-01" || (segment.len() < 24 && segment.iter().filter(|b| b.is_ascii_digit()).count() < 5)
+    let is_short = || segment.split(|b| !b.is_ascii_alphanumeric()).all(|word| word.len() < 24);
+    let digits = segment.iter().filter(|b| b.is_ascii_digit()).count();
+    segment == b"2010-04-01" || (digits < 5 && (segment.len() < 24 || is_short()))
 }
 
 /// Two letters and 32 hex digits, and then the end of a word.

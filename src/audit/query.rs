@@ -141,7 +141,7 @@ impl Query {
 /// A field as the line writer spells it.
 fn field(name: &str, value: &str) -> String {
     let mut out = Vec::new();
-    line::text(&mut out, name, Some(value.as_bytes()), line::MAX_TEXT);
+    line::named_text(&mut out, name, value.as_bytes());
     // The writer escapes all but ASCII.
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -3,7 +3,7 @@
 use super::batch::Kind;
 use super::core::Core;
 use super::facts::{Denial, Facts, Outcome, Peer};
-use super::line::{self, MAX_PATH, MAX_TEXT};
+use super::line::{self, MAX_PATH, MAX_TEXT, key};
 use super::private::Private;
 use super::shared::Shared;
 use super::waiters::{Kept, NOBODY};
@@ -67,7 +67,7 @@ impl Guard {
         self.intended = true;
         self.recorder.core.record(Kind::Intent, |out| {
             self.begin(out, "intent");
-            line::plain(out, b",\"decision\":", Some(b"allow"));
+            line::plain(out, key!("decision"), Some(b"allow"));
             out.extend_from_slice(&self.facts);
         })
     }
@@ -85,32 +85,32 @@ impl Guard {
         self.closed = true;
         self.recorder.core.record(Kind::Refusal, |out| {
             self.begin(out, "outcome");
-            line::plain(out, b",\"decision\":", Some(b"deny"));
+            line::plain(out, key!("decision"), Some(b"deny"));
             out.extend_from_slice(&self.facts);
-            line::text(out, "reason", Some(denial.reason.as_bytes()), MAX_TEXT);
-            line::text(out, "detail", denial.detail.map(str::as_bytes), MAX_TEXT);
-            line::number(out, "status", denial.status.into());
-            line::text(out, "upstream_request_id", None, 0);
-            line::number(out, "bytes_in", denial.bytes_in);
-            line::number(out, "bytes_out", denial.bytes_out);
-            line::number(out, "duration_us", self.elapsed());
-            line::maybe_number(out, "upstream_us", None);
+            line::text(out, key!("reason"), Some(denial.reason.as_bytes()), MAX_TEXT);
+            line::text(out, key!("detail"), denial.detail.map(str::as_bytes), MAX_TEXT);
+            line::number(out, key!("status"), denial.status.into());
+            line::plain(out, key!("upstream_request_id"), None);
+            line::number(out, key!("bytes_in"), denial.bytes_in);
+            line::number(out, key!("bytes_out"), denial.bytes_out);
+            line::number(out, key!("duration_us"), self.elapsed());
+            line::maybe_number(out, key!("upstream_us"), None);
         })
     }
 
     fn tell(&mut self, facts: &Facts<'_>) {
         self.facts.clear();
         let (out, private) = (&mut self.facts, &self.recorder.core.shared.private);
-        line::plain(out, b",\"team\":", facts.team.map(|team| team.as_str().as_bytes()));
-        line::text(out, "token_id", facts.proof_id.map(str::as_bytes), MAX_TEXT);
-        hidden_text(private, out, "method", facts.method, MAX_TEXT);
+        line::plain(out, key!("team"), facts.team.map(|team| team.as_str().as_bytes()));
+        line::text(out, key!("token_id"), facts.proof_id.map(str::as_bytes), MAX_TEXT);
+        hidden_text(private, out, key!("method"), facts.method, MAX_TEXT);
         let host = facts.host.rsplit(|&b| b == b'@').next().unwrap_or_default();
-        hidden_text(private, out, "host", host, MAX_TEXT);
+        hidden_text(private, out, key!("host"), host, MAX_TEXT);
         let path = facts.path.split(|&b| b == b'?' || b == b'#').next().unwrap_or_default();
-        hidden_text(private, out, "path", path, MAX_PATH);
-        line::plain(out, b",\"operation\":", facts.operation.map(str::as_bytes));
-        line::plain(out, b",\"account\":", facts.account.map(AccountSid::as_bytes));
-        line::plain(out, b",\"key_sid\":", facts.key_sid.map(KeySid::as_bytes));
+        hidden_text(private, out, key!("path"), path, MAX_PATH);
+        line::plain(out, key!("operation"), facts.operation.map(str::as_bytes));
+        line::plain(out, key!("account"), facts.account.map(AccountSid::as_bytes));
+        line::plain(out, key!("key_sid"), facts.key_sid.map(KeySid::as_bytes));
     }
 
     fn begin(&self, out: &mut Vec<u8>, phase: &str) {
@@ -119,7 +119,7 @@ impl Guard {
         out.extend_from_slice(b"\",\"phase\":\"");
         out.extend_from_slice(phase.as_bytes());
         out.push(b'"');
-        line::peer(out, Some(self.peer));
+        line::peer(out, self.peer);
     }
 
     fn outcome_line(&self, out: &mut Vec<u8>, outcome: &Outcome<'_>) {
@@ -127,15 +127,15 @@ impl Guard {
         // An intent that was not kept allowed nothing.
         let refused = outcome.reason == Some(Reason::AuditUnavailable.name());
         let decision: Option<&[u8]> = self.intended.then_some(if refused { b"deny" } else { b"allow" });
-        line::plain(out, b",\"decision\":", decision);
+        line::plain(out, key!("decision"), decision);
         out.extend_from_slice(&self.facts);
-        line::text(out, "reason", outcome.reason.map(str::as_bytes), MAX_TEXT);
-        line::maybe_number(out, "status", (outcome.status != 0).then_some(outcome.status.into()));
-        line::text(out, "upstream_request_id", outcome.upstream_request_id, MAX_TEXT);
-        line::number(out, "bytes_in", outcome.bytes_in);
-        line::number(out, "bytes_out", outcome.bytes_out);
-        line::number(out, "duration_us", self.elapsed());
-        line::maybe_number(out, "upstream_us", outcome.upstream_us);
+        line::text(out, key!("reason"), outcome.reason.map(str::as_bytes), MAX_TEXT);
+        line::maybe_number(out, key!("status"), (outcome.status != 0).then_some(outcome.status.into()));
+        line::text(out, key!("upstream_request_id"), outcome.upstream_request_id, MAX_TEXT);
+        line::number(out, key!("bytes_in"), outcome.bytes_in);
+        line::number(out, key!("bytes_out"), outcome.bytes_out);
+        line::number(out, key!("duration_us"), self.elapsed());
+        line::maybe_number(out, key!("upstream_us"), outcome.upstream_us);
     }
 
     fn elapsed(&self) -> u64 {
@@ -145,12 +145,12 @@ impl Guard {
 }
 
 /// Appends what the caller sent, without what is private; `null` if it sent nothing.
-fn hidden_text(private: &Private, out: &mut Vec<u8>, name: &str, bytes: &[u8], ceiling: usize) {
+fn hidden_text(private: &Private, out: &mut Vec<u8>, key: &str, bytes: &[u8], ceiling: usize) {
     let bytes = &bytes[..bytes.len().min(ceiling)];
     match private.hide(bytes) {
-        _ if bytes.is_empty() => line::text(out, name, None, 0),
-        None => line::text(out, name, Some(bytes), ceiling),
-        Some(hidden) => line::text(out, name, Some(&hidden), ceiling),
+        _ if bytes.is_empty() => line::plain(out, key, None),
+        None => line::text(out, key, Some(bytes), ceiling),
+        Some(hidden) => line::text(out, key, Some(&hidden), ceiling),
     }
 }
 

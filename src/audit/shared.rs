@@ -46,6 +46,9 @@ pub(super) struct Shared {
     pub(super) closed: AtomicBool,
 }
 
+/// After how many writes of a core it looks whether the file was renamed: a hundredth of a second of a busy core.
+const LOOK_EVERY: u32 = 64;
+
 /// How the writing of a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Appended {
@@ -107,8 +110,7 @@ impl Shared {
                 .then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
             slot.write(batch)
         };
-        // A fault of the look itself is no sign that the file is gone.
-        let named = written.is_err() || self.place.holds(slot.identity).unwrap_or(true);
+        let named = written.is_err() || self.is_named(slot);
         self.marks[n].store(0, Ordering::Relaxed);
         if let Err(fault) = written {
             self.fault(Trouble::of(&fault));
@@ -123,6 +125,18 @@ impl Shared {
             self.ask(Job::Rotate);
         }
         Appended::Kept
+    }
+
+    /// Whether the file is still the named one. Whether it was removed is asked after each write, since its records are
+    /// gone then; whether it was renamed, after some: they are kept, and the look costs thrice as much.
+    fn is_named(&self, slot: &mut Slot) -> bool {
+        slot.unlooked += 1;
+        if slot.unlooked < LOOK_EVERY {
+            return !slot.is_removed();
+        }
+        slot.unlooked = 0;
+        // A fault of the look itself is no sign that the file is gone.
+        self.place.holds(slot.identity).unwrap_or(true)
     }
 
     fn moved(&self, slot: &Slot) -> Appended {
