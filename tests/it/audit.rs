@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -88,20 +88,27 @@ fn a_killed_broker_leaves_no_request_without_its_record() {
     let mut answered = Vec::new();
     for round in 0..8 {
         let (broker, at) = scene.broker();
-        let stop = AtomicBool::new(false);
+        let (stop, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|threads| {
             let callers: Vec<_> = (0..4)
                 .map(|caller| {
-                    let (proof, stop) = (&proof, &stop);
+                    let (proof, stop, answers) = (&proof, &stop, &answers);
                     threads.spawn(move || {
                         let numbers = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
                         numbers
                             .filter_map(|n| request(at, proof, (round * 8 + caller) * 1_000_000 + n))
+                            .inspect(|_| {
+                                answers.fetch_add(1, Ordering::Relaxed);
+                            })
                             .collect::<Vec<_>>()
                     })
                 })
                 .collect();
-            std::thread::sleep(Duration::from_millis(40 + 37 * round as u64 % 90));
+            // However slow the machine, it is killed while it works.
+            while answers.load(Ordering::Relaxed) < 8 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(37 * round as u64 % 90));
             drop(broker.end(Signal::KILL));
             stop.store(true, Ordering::Relaxed);
             for caller in callers {
