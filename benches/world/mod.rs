@@ -28,12 +28,16 @@ const CALLERS: usize = 8_192;
 /// The account of every team.
 pub const ACCOUNT: &str = "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
+/// `Basic ` and the base64 of an account SID, a colon and a token.
+pub type Proof = [u8; 126];
+
 /// A directory and some who are in it.
 pub struct World {
     /// The directory.
     pub directory: Arc<Directory>,
-    /// Values of `Authorization`, spread over the directory.
-    pub proofs: Vec<Box<[u8]>>,
+    /// Values of `Authorization`, spread over the directory. One after the other in memory: a head that has just been read
+    /// from a socket is in the cache, so a proof must not have to be fetched from afar.
+    pub proofs: Vec<Proof>,
     /// SHA-256 of their tokens.
     pub digests: Vec<[u8; 32]>,
 }
@@ -51,7 +55,7 @@ pub fn world(tokens: usize) -> World {
         let digest = token.digest();
         if at % step == 0 {
             let pair = STANDARD.encode(format!("{ACCOUNT}:{}", token.show()));
-            proofs.push(format!("Basic {pair}").into_bytes().into());
+            proofs.push(format!("Basic {pair}").into_bytes().try_into().expect("every proof has one length"));
             digests.push(digest);
         }
         entries.push((digest, TokenEntry::new(token.id(), Arc::clone(&teams[at % teams.len()]), None)));
