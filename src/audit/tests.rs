@@ -157,15 +157,21 @@ fn a_removed_file_is_made_anew_and_the_record_is_in_it() {
 fn a_renamed_file_and_its_successor_verify() {
     let place = place();
     let aside = place.file.with_extension("1");
-    run(&config(&place.file), async |_, recorder| {
+    let requests = run(&config(&place.file), async |_, recorder| {
         request(&recorder, 1).await.expect("kept");
         fs::rename(&place.file, &aside).expect("renamed");
-        for n in 2..5 {
+        // A rename is looked for after some writes only, and the successor made beside them.
+        for n in 2..10_000 {
             request(&recorder, n).await.expect("kept");
+            if place.file.exists() {
+                request(&recorder, n + 1).await.expect("kept");
+                return n + 1;
+            }
         }
+        panic!("the rename was never seen");
     });
     let verdict = whole(&[place.file.clone(), aside.clone()]);
-    assert_eq!((verdict.records, verdict.files[0].clone()), (2 * 4 + 4, aside));
+    assert_eq!((u128::from(verdict.records), verdict.files[0].clone()), (2 * requests + 4, aside));
 }
 
 #[test]

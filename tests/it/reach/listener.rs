@@ -166,7 +166,7 @@ fn where_certificates_are_required_nobody_gets_in_without_a_good_one() {
     assert!(try_it(Some(&callers.caller("spiffe://corp/ns/billing/x"))));
     assert!(!try_it(None));
     assert!(!try_it(Some(&Authority::new("callers").caller("spiffe://corp/ns/billing/x"))), "another CA of that name");
-    assert!(world.audited(&["invalid_proof", "tls: "]) >= 1, "failed proofs are recorded");
+    assert!(world.audited_in_time(&["invalid_proof", "tls: "], 1) >= 1, "failed proofs are recorded");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_greeting_without_a_name_or_in_pieces_meets_the_same_demands() {
         session.write_tls(&mut ByteByByte(&stream)).expect("sent");
         assert_eq!(answered(rustls::StreamOwned::new(session, stream)), gets_in, "in pieces");
     }
-    assert_eq!(world.audited(&["invalid_proof", "tls: "]), 2);
+    assert_eq!(world.audited_in_time(&["invalid_proof", "tls: "], 2), 2);
 }
 
 /// Sends every byte by itself.
