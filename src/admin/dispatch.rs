@@ -17,11 +17,12 @@ pub(super) struct Asked {
     query: String,
 }
 
-/// Finds the route and checks the token: a body is read only for whoever may send one.
-pub(super) fn admit(parts: &Parts, method: &Method, uri: &http::Uri, headers: &HeaderMap) -> Result<Asked, Problem> {
+/// Finds the route and checks the token, unless the connection has `proven` who asks: a body is read only for whoever may send one.
+pub(super) fn admit(parts: &Parts, head: &http::request::Parts, proven: bool) -> Result<Asked, Problem> {
+    let (method, uri, headers): (&Method, _, _) = (&head.method, &head.uri, &head.headers);
     let found = find(method, uri.path());
     let open = matches!(found, Found::Route(at, _) if ROUTES[at].open);
-    if !open {
+    if !open && !proven {
         authorize(parts, headers)?;
     }
     match found {

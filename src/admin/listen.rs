@@ -1,9 +1,10 @@
-//! Listening: HTTP/1.1 over TCP, with ceilings on everything that a stranger could hold.
+//! Listening: HTTP/1.1 over TCP or a Unix socket, with ceilings on everything that a stranger could hold.
 
 use super::Parts;
 use super::answer::Answer;
 use super::dispatch::{admit, answer};
 use super::problem::Problem;
+use crate::net::bind_unix;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,9 +15,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 /// Connections at once: operators, a scraper and a few probes.
@@ -40,6 +43,11 @@ pub struct Admin {
 pub struct AdminHandle(Arc<ArcSwap<Parts>>);
 
 impl AdminHandle {
+    /// The admin API works on these.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(parts)))
+    }
+
     /// Works on these from now on.
     pub fn adopt(&self, parts: Parts) {
         self.0.store(Arc::new(parts));
@@ -51,11 +59,11 @@ impl Admin {
     ///
     /// # Errors
     /// The address can't be listened on.
-    pub fn bind(at: SocketAddr, parts: Parts) -> io::Result<Self> {
+    pub fn bind(at: SocketAddr, handle: AdminHandle) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(at)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, handle: AdminHandle(Arc::new(ArcSwap::from_pointee(parts))) })
+        Ok(Self { listener, handle })
     }
 
     /// Where it listens.
@@ -64,11 +72,6 @@ impl Admin {
     /// The operating system's.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-
-    /// What replaces its parts.
-    pub fn handle(&self) -> AdminHandle {
-        self.handle.clone()
     }
 
     /// Answers until it is dropped.
@@ -87,29 +90,72 @@ impl Admin {
             };
             let parts = self.handle.0.clone();
             tokio::spawn(async move {
-                if let Err(error) = connection(stream, parts).await {
-                    tracing::debug!(%error, "an admin connection ended");
-                }
+                connection(stream, parts, false).await;
                 drop(slot);
             });
         }
     }
 }
 
-async fn connection(stream: TcpStream, parts: Arc<ArcSwap<Parts>>) -> Result<(), hyper::Error> {
+/// The admin API on a Unix socket, whose peer is the proof.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: UnixListener,
+    handle: AdminHandle,
+}
+
+impl AdminSocket {
+    /// Listens at `path`. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Somebody listens there already, or the operating system's word.
+    pub fn bind(path: &Path, handle: AdminHandle) -> io::Result<Self> {
+        Ok(Self { listener: UnixListener::from_std(bind_unix(path)?)?, handle })
+    }
+
+    /// Answers until it is dropped.
+    pub async fn serve(self) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok((stream, _)) = self.listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            // The kernel's word, taken when the peer connected. Whoever is neither needs the token.
+            let proven = stream.peer_cred().is_ok_and(|peer| is_operator(peer.uid()));
+            let parts = self.handle.0.clone();
+            tokio::spawn(async move {
+                connection(stream, parts, proven).await;
+                drop(slot);
+            });
+        }
+    }
+}
+
+/// Whether a process of this user may do what the admin token may: root, or the broker's own user, who could read the
+/// token, the config and the store anyway.
+fn is_operator(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Serves one connection; `proven`: who asks is known already.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, parts: Arc<ArcSwap<Parts>>, proven: bool) {
     let service = service_fn(move |request| {
         let parts = parts.load_full();
-        async move { Ok::<_, Infallible>(respond(parts, request).await) }
+        async move { Ok::<_, Infallible>(respond(parts, request, proven).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    http.serve_connection(TokioIo::new(stream), service).await
+    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an admin connection ended");
+    }
 }
 
-async fn respond(parts: Arc<Parts>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(parts: Arc<Parts>, request: Request<Incoming>, proven: bool) -> Response<Full<Bytes>> {
     let outcome = async {
         let (head, body) = request.into_parts();
-        let asked = admit(&parts, &head.method, &head.uri, &head.headers)?;
+        let asked = admit(&parts, &head, proven)?;
         let body = read(body).await?;
         // A task of its own: a change that was begun is finished, also for somebody who hangs up.
         let done = tokio::spawn(async move { answer(&parts, &asked, &body).await });
@@ -127,5 +173,17 @@ async fn read(body: Incoming) -> Result<Bytes, Problem> {
         }
         Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
         Err(_) => Err(Problem::new(408, "too_slow", "the body did not arrive in time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_operator;
+
+    #[test]
+    fn root_and_the_brokers_own_user_are_operators() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_operator(0) && is_operator(own));
+        assert!(!is_operator(own.wrapping_add(1).max(1)));
     }
 }

@@ -18,7 +18,7 @@ mod schemas;
 mod teams;
 mod tokens;
 
-pub use listen::{Admin, AdminHandle};
+pub use listen::{Admin, AdminHandle, AdminSocket};
 
 use crate::audit::Trail;
 use crate::clock::Clock;

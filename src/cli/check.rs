@@ -93,6 +93,9 @@ fn summary(config: &Config) -> String {
     if let Some(path) = &listen.unix {
         let _ = write!(text, "unix on {}, ", path.display());
     }
+    if let Some(path) = &listen.admin_unix {
+        let _ = write!(text, "admin on {}, ", path.display());
+    }
     let store = if config.store.is_some() { "a store" } else { "no store" };
     let (teams, s) = (config.teams.len(), if config.teams.len() == 1 { "" } else { "s" });
     let _ = write!(text, "upstream {}, {store}, {teams} team{s} in the file", config.upstream.url);

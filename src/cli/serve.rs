@@ -1,12 +1,13 @@
 //! `sidekey serve`: the broker.
 
 use super::{Context, Failure, signals};
-use crate::admin::{Admin, AdminHandle, Parts};
+use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
 use crate::server::{Addresses, Server};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -20,22 +21,41 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let _entered = runtime.enter();
     let server = Server::start(config.clone(), &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
     let admin = admin(&server, &config)?;
-    announce(server.addresses(), admin.as_ref().map(|(at, _)| *at));
-    let outcome = runtime.block_on(serve(server, admin.map(|(_, handle)| handle), changes));
+    announce(server.addresses(), admin.as_ref());
+    let outcome = runtime.block_on(serve(server, admin.map(|place| place.handle), changes));
     drop(watch);
     // The drain that a second signal cut short is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
+/// Where the admin API listens, and what replaces its parts.
+struct AdminPlace {
+    tcp: Option<SocketAddr>,
+    unix: Option<PathBuf>,
+    handle: AdminHandle,
+}
+
 /// Starts the admin API, if the config has one.
-fn admin(server: &Server, config: &Config) -> Result<Option<(SocketAddr, AdminHandle)>, Failure> {
-    let Some(at) = config.listen.admin else { return Ok(None) };
-    let fault = |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {error}"));
-    let admin = Admin::bind(at, parts(server, config)).map_err(fault)?;
-    let (bound, handle) = (admin.address().map_err(fault)?, admin.handle());
-    tokio::spawn(admin.serve());
-    Ok(Some((bound, handle)))
+fn admin(server: &Server, config: &Config) -> Result<Option<AdminPlace>, Failure> {
+    let (tcp, unix) = (config.listen.admin, config.listen.admin_unix.clone());
+    if tcp.is_none() && unix.is_none() {
+        return Ok(None);
+    }
+    let handle = AdminHandle::new(parts(server, config));
+    let mut place = AdminPlace { tcp: None, unix: None, handle: handle.clone() };
+    if let Some(at) = tcp {
+        let fault = |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {error}"));
+        let admin = Admin::bind(at, handle.clone()).map_err(fault)?;
+        place.tcp = Some(admin.address().map_err(fault)?);
+        tokio::spawn(admin.serve());
+    }
+    if let Some(path) = unix {
+        let fault = |error| Failure::failed(format!("listen.admin_unix {}: {error}", path.display()));
+        tokio::spawn(AdminSocket::bind(&path, handle).map_err(fault)?.serve());
+        place.unix = Some(path);
+    }
+    Ok(Some(place))
 }
 
 /// What the admin API works on.
@@ -110,12 +130,13 @@ fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
 }
 
 /// Says where it listens, one line each, for people and for whoever started it on port 0.
-fn announce(addresses: &Addresses, admin: Option<SocketAddr>) {
+fn announce(addresses: &Addresses, admin: Option<&AdminPlace>) {
     let lines = [
         addresses.proxy.map(|at| format!("listening proxy={at}")),
         addresses.tls.map(|at| format!("listening tls={at}")),
         addresses.unix.as_ref().map(|at| format!("listening unix={}", at.display())),
-        admin.map(|at| format!("listening admin={at}")),
+        admin.and_then(|place| place.tcp).map(|at| format!("listening admin={at}")),
+        admin.and_then(|place| place.unix.as_ref()).map(|at| format!("listening admin_unix={}", at.display())),
     ];
     let mut stderr = std::io::stderr().lock();
     for line in lines.into_iter().flatten() {

@@ -51,6 +51,8 @@ pub struct Listen {
     pub tls: Option<SocketAddr>,
     /// Unix socket for callers.
     pub unix: Option<PathBuf>,
+    /// Unix socket for the admin API: its peer is the proof, root or the broker's own user.
+    pub admin_unix: Option<PathBuf>,
     /// Admin API, health and metrics.
     pub admin: Option<SocketAddr>,
 }

@@ -4,6 +4,8 @@ use crate::support::postgres::Server;
 use crate::support::raw::{Answered, ask};
 use crate::support::world::{ADMIN_TOKEN, Broker, World, text};
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 /// The status and, for a problem, its stable word.
 fn outcome(answer: &Answered) -> (u16, String) {
@@ -248,4 +250,20 @@ fn a_broker_without_a_store_says_so() {
     assert_eq!(outcome(&broker.ask_admin("GET", "/v1/teams", "")), (409, "no_store".to_owned()));
     let ready = ask(broker.admin, "GET", "/readyz", &[], b"").expect("an answer");
     assert_eq!((ready.status, &ready.json()["store"]["state"]), (200, &json!("none")));
+}
+
+#[test]
+fn the_peer_of_the_unix_socket_needs_no_token() {
+    let world = World::new();
+    let path = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&path).expect("a config");
+    let config = config.replacen("[listen]\n", "[listen]\nadmin_unix = \"admin.sock\"\n", 1);
+    std::fs::write(&path, config).expect("a config");
+    let mut broker = world.serve();
+    let place = broker.process.told("listening admin_unix=");
+    let mut stream = UnixStream::connect(world.folder().join(place)).expect("it listens");
+    stream.write_all(b"GET /v1/teams HTTP/1.1\r\nHost: sidekey\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

@@ -15,12 +15,13 @@ const SHORT_ADMIN_TOKEN: usize = 22;
 
 /// `[listen]`; without it, or without a listener for callers and operators, the default proxy address.
 pub(super) fn listen(root: &mut Section<'_, '_>) -> Listen {
-    let default = Listen { proxy: Some(defaults::PROXY), tls: None, unix: None, admin: None };
+    let default = Listen { proxy: Some(defaults::PROXY), tls: None, unix: None, admin_unix: None, admin: None };
     let Some(mut table) = root.section("listen") else { return default };
     let proxy =
         table.get("proxy", |entry| clear(entry, "carries callers' proofs in clear over the network", "use `tls`"));
     let tls = table.get("tls", value::listen);
     let unix = table.get("unix", socket);
+    let admin_unix = table.get("admin_unix", socket);
     let admin = table
         .get("admin", |entry| clear(entry, "carries the admin token in clear over the network", "listen on 127.0.0.1"));
     let callers = ["proxy", "tls", "unix"].iter().any(|name| table.has(name));
@@ -37,8 +38,11 @@ pub(super) fn listen(root: &mut Section<'_, '_>) -> Listen {
             ));
         }
     }
+    if admin_unix.is_some() && admin_unix == unix {
+        table.fault(Wrong::new("`unix` and `admin_unix` are the same socket", "give each its own path"));
+    }
     table.finish();
-    Listen { proxy, tls, unix, admin }
+    Listen { proxy, tls, unix, admin_unix, admin }
 }
 
 /// An address for plain HTTP: anything but loopback is warned of.
