@@ -26,6 +26,7 @@ fn config(file: &Path, durability: Durability) -> Audit {
         max_size: u64::MAX,
         max_age: Duration::from_hours(24),
         retention: None,
+        ship: Vec::new(),
     }
 }
 

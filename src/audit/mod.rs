@@ -28,6 +28,7 @@ mod rotate;
 mod scan;
 mod scribe;
 mod shared;
+mod ship;
 mod slot;
 mod trail;
 pub mod verify;

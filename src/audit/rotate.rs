@@ -75,14 +75,20 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     Ok(if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }
 
-/// Compresses rotated files that are not, and removes those older than `retention`. Slow: for a thread of its own.
-pub(super) fn sweep(path: &Path, retention: Option<Duration>, unix_micros: u64) -> io::Result<()> {
+/// Compresses rotated files that are not, and removes those older than `retention` that are not needed any more. Slow:
+/// for a thread of its own.
+pub(super) fn sweep(
+    path: &Path,
+    retention: Option<Duration>,
+    unix_micros: u64,
+    is_needed: &dyn Fn(&Path) -> bool,
+) -> io::Result<()> {
     let oldest = retention.map(|kept| {
         let kept = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
         rotated_name(path, unix_micros.saturating_sub(kept))
     });
     for file in rotated(path)? {
-        if oldest.as_ref().is_some_and(|oldest| file < *oldest) {
+        if oldest.as_ref().is_some_and(|oldest| file < *oldest) && !is_needed(&file) {
             fs::remove_file(&file)?;
             tracing::info!(file = %file.display(), "removed an audit file past its retention");
         } else if file.extension().is_none_or(|extension| extension != "gz") {
@@ -162,7 +168,7 @@ mod tests {
         for file in [&old, &new] {
             fs::write(file, "a line\n").expect("written");
         }
-        sweep(&path, Some(Duration::from_secs(5)), now).expect("swept");
+        sweep(&path, Some(Duration::from_secs(5)), now, &|_| false).expect("swept");
         let left = rotated(&path).expect("listed");
         assert_eq!(left, [with_suffix(&new, ".gz")]);
         let mut text = String::new();

@@ -7,6 +7,7 @@ use super::lane::Lane;
 use super::place::Place;
 use super::private::Private;
 use super::scribe::Scribe;
+use super::ship::Shipping;
 use super::slot::Slot;
 use super::warden::Job;
 use crate::clock::Clock;
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) scribe: Scribe,
     pub(super) control: Mutex<Control>,
     pub(super) private: Private,
+    pub(super) shipping: Shipping,
     pub(super) jobs: mpsc::Sender<Job>,
     /// A stream has one position, and its writers take turns.
     pub(super) turn: Mutex<()>,
@@ -45,9 +47,6 @@ pub(super) struct Shared {
     pub(super) rotation_due: AtomicBool,
     pub(super) closed: AtomicBool,
 }
-
-/// After how many writes of a core it looks whether the file was renamed: a hundredth of a second of a busy core.
-const LOOK_EVERY: u32 = 64;
 
 /// How the writing of a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +109,8 @@ impl Shared {
                 .then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
             slot.write(batch)
         };
-        let named = written.is_err() || self.is_named(slot);
+        // A fault of the look itself is no sign that the file is gone.
+        let named = written.is_err() || self.place.holds(slot.identity).unwrap_or(true);
         self.marks[n].store(0, Ordering::Relaxed);
         if let Err(fault) = written {
             self.fault(Trouble::of(&fault));
@@ -125,18 +125,6 @@ impl Shared {
             self.ask(Job::Rotate);
         }
         Appended::Kept
-    }
-
-    /// Whether the file is still the named one. Whether it was removed is asked after each write, since its records are
-    /// gone then; whether it was renamed, after some: they are kept, and the look costs thrice as much.
-    fn is_named(&self, slot: &mut Slot) -> bool {
-        slot.unlooked += 1;
-        if slot.unlooked < LOOK_EVERY {
-            return !slot.is_removed();
-        }
-        slot.unlooked = 0;
-        // A fault of the look itself is no sign that the file is gone.
-        self.place.holds(slot.identity).unwrap_or(true)
     }
 
     fn moved(&self, slot: &Slot) -> Appended {

@@ -17,8 +17,6 @@ pub(super) struct Slot {
     pub(super) identity: Identity,
     /// A piece of a write that failed half-way: where it begins and ends.
     pub(super) torn: Option<(u64, u64)>,
-    /// Writes since the last look at what the name leads to.
-    pub(super) unlooked: u32,
     /// A stream has no positions: the bytes that all writers have written stand in for them.
     stream: Option<Arc<AtomicU64>>,
     out: Vec<u8>,
@@ -27,7 +25,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(head: Head, file: File, stream: Option<Arc<AtomicU64>>) -> io::Result<Self> {
         let (identity, _) = identify(&file)?;
-        Ok(Self { head, file: Arc::new(file), identity, torn: None, unlooked: 0, stream, out: Vec::new() })
+        Ok(Self { head, file: Arc::new(file), identity, torn: None, stream, out: Vec::new() })
     }
 
     /// Goes on in another file.

@@ -20,6 +20,7 @@ pub(super) fn config(file: &Path) -> Audit {
         max_size: 1 << 30,
         max_age: Duration::from_hours(24),
         retention: None,
+        ship: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::resume::{Resumed, resume, resume_after};
 use super::rotate;
 use super::scribe::Scribe;
 use super::shared::Shared;
+use super::ship::Shipping;
 use super::slot::Slot;
 use super::waiters::AuditUnavailable;
 use super::warden::{self, Job};
@@ -72,6 +73,7 @@ impl Trail {
             scribe: Scribe::default(),
             control: Mutex::new(control),
             private: Private::new(config)?,
+            shipping: Shipping::start(config)?,
             jobs,
             turn: Mutex::default(),
             max_size: config.max_size,
@@ -156,6 +158,7 @@ impl Shared {
         if !written || !synced {
             tracing::warn!("the audit trail could not be closed with its last record");
         }
+        self.shipping.end(|| self.clock.instant());
     }
 }
 

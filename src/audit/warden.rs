@@ -11,8 +11,10 @@ use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_
 use super::place::Place;
 use super::rotate;
 use super::shared::{Appended, Shared};
+use super::ship::opening_number;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -194,12 +196,16 @@ impl Warden {
     fn sweep(&self, shared: &Arc<Shared>) {
         let Place::File { path, .. } = &shared.place else { return };
         let (path, retention, now) = (path.clone(), self.retention, shared.clock.unix_micros());
-        let sweeping = self.sweeping.clone();
+        let (sweeping, needed) = (self.sweeping.clone(), shared.shipping.oldest_needed());
         let swept = thread::Builder::new().name("audit-sweep".to_owned()).spawn(move || {
             let Ok(_alone) = sweeping.try_lock() else { return };
+            // What some place has not had all of stays; what can't be read is no reason to stay.
+            let is_needed = |file: &Path| {
+                needed.is_some_and(|needed| opening_number(file).ok().flatten().is_some_and(|own| own >= needed))
+            };
             // Compression may take what the requests leave. Of the calling thread, on Linux.
             let _ = rustix::process::setpriority_process(None, 10);
-            if let Err(fault) = rotate::sweep(&path, retention, now) {
+            if let Err(fault) = rotate::sweep(&path, retention, now, &is_needed) {
                 tracing::warn!(%fault, "rotated audit files could not be compressed or removed");
             }
         });

@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults};
 pub use reference::{Environment, ProcessEnvironment};
 pub use types::{
     Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen, Master,
-    Origin, Peer, RootKey, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
+    Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
 };
 pub use value::{duration, size};
 pub use watch::Watch;

@@ -243,6 +243,36 @@ pub struct Audit {
     pub max_age: Duration,
     /// How long rotated files are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Where the trail is copied to.
+    pub ship: Vec<Ship>,
+}
+
+/// `[[audit.ship]]`: where the trail is copied to.
+#[derive(Clone, Debug)]
+pub struct Ship {
+    /// As it is written in the file: names the place in logs, and its progress on disk.
+    pub name: String,
+    /// What it means.
+    pub to: ShipTo,
+    /// Extra roots for TLS, PEM.
+    pub ca: Option<PathBuf>,
+    /// The `Authorization` header for a collector.
+    pub authorization: Option<Secret>,
+}
+
+/// A place that records are copied to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShipTo {
+    /// Standard output: the records' own lines.
+    Stdout,
+    /// Syslog (RFC 5424) to a Unix datagram socket.
+    SyslogUnix(PathBuf),
+    /// Syslog, a datagram each; host and port.
+    SyslogUdp(String, u16),
+    /// Syslog with octet counts (RFC 6587, RFC 5425); host, port, and whether over TLS.
+    SyslogTcp(String, u16, bool),
+    /// OTLP over HTTP, JSON; the collector and its path.
+    Otlp(Origin, String),
 }
 
 /// What happens to a request that can't be recorded.

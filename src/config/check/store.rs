@@ -3,7 +3,7 @@
 use crate::config::defaults;
 use crate::config::raw::{Entry, Section, Wrong};
 use crate::config::reference::{self, Reference};
-use crate::config::types::{Audit, AuditMode, Durability, RootKey, Store, StoreUrl};
+use crate::config::types::{Audit, AuditMode, Durability, Origin, RootKey, Ship, ShipTo, Store, StoreUrl};
 use crate::config::value;
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -96,6 +96,7 @@ pub(super) fn audit(root: &mut Section<'_, '_>) -> Audit {
         max_size: defaults::AUDIT_MAX_SIZE,
         max_age: defaults::AUDIT_MAX_AGE,
         retention: None,
+        ship: Vec::new(),
     };
     let Some(mut table) = root.section("audit") else { return audit };
     audit.file = table.or("file", audit.file, file);
@@ -109,8 +110,58 @@ pub(super) fn audit(root: &mut Section<'_, '_>) -> Audit {
     audit.max_size = table.or("max_size", audit.max_size, value::size_in(4 << 10..=1 << 40));
     audit.max_age = table.or("max_age", audit.max_age, value::duration_in(Duration::from_secs(1)..=DAY * 3650));
     audit.retention = table.get("retention", value::duration_in(Duration::from_secs(1)..=DAY * 36_500));
+    audit.ship = table.sections("ship").into_iter().filter_map(|section| ship(section, audit.file.is_some())).collect();
     table.finish();
     audit
+}
+
+const SHIP: &str = "write \"stdout\", \"syslog+udp://HOST:514\", \"syslog+tcp://HOST:601\", \"syslog+tls://HOST:6514\", \
+                    \"syslog+unix:/dev/log\" or \"https://HOST:4318/v1/logs\"";
+
+/// `[[audit.ship]]`
+fn ship(mut table: Section<'_, '_>, has_file: bool) -> Option<Ship> {
+    if !has_file {
+        let mend = "name a file in [audit]: what is shipped is read from it";
+        table.fault(Wrong::new("nothing is shipped from a trail on stdout", mend));
+    }
+    let to = table.need("to", SHIP, |entry| {
+        let text = entry.text(SHIP)?;
+        ship_to(text).map(|to| (text.to_owned(), to)).ok_or_else(|| Wrong::new("is no place to ship to", SHIP))
+    });
+    let ca = table.get("ca", value::readable);
+    let authorization = table.get("authorization", reference::secret);
+    table.finish();
+    let (name, to) = to?;
+    Some(Ship { name, to, ca, authorization })
+}
+
+fn ship_to(text: &str) -> Option<ShipTo> {
+    if text == "stdout" {
+        return Some(ShipTo::Stdout);
+    }
+    if let Some(path) = text.strip_prefix("syslog+unix:") {
+        return path.starts_with('/').then(|| ShipTo::SyslogUnix(path.into()));
+    }
+    if let Some((scheme, authority)) = text.strip_prefix("syslog+").and_then(|rest| rest.split_once("://")) {
+        let (default, tls) = match scheme {
+            "udp" => (514, None),
+            "tcp" => (601, Some(false)),
+            "tls" => (6514, Some(true)),
+            _ => return None,
+        };
+        // Host and port follow an origin's rules; the scheme only gives the default port there.
+        let origin = Origin::parse(&format!("http://{authority}"))?;
+        let port = if authority.ends_with(&format!(":{}", origin.port)) { origin.port } else { default };
+        return Some(match tls {
+            None => ShipTo::SyslogUdp(origin.host, port),
+            Some(tls) => ShipTo::SyslogTcp(origin.host, port, tls),
+        });
+    }
+    let after = text.find("://")? + 3;
+    let path = text[after..].find('/').map_or(text.len(), |at| after + at);
+    let origin = Origin::parse(&text[..path])?;
+    let path = if text.len() > path + 1 { &text[path..] } else { "/v1/logs" };
+    path.bytes().all(|b| b.is_ascii_graphic()).then(|| ShipTo::Otlp(origin, path.to_owned()))
 }
 
 fn file(entry: &Entry<'_, '_>) -> Result<Option<PathBuf>, Wrong> {
@@ -118,4 +169,29 @@ fn file(entry: &Entry<'_, '_>) -> Result<Option<PathBuf>, Wrong> {
         return Ok(None);
     }
     value::path(entry).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_to_ship_to() {
+        let origin = |text: &str| Origin::parse(text).expect("an origin");
+        for (text, want) in [
+            ("stdout", Some(ShipTo::Stdout)),
+            ("syslog+unix:/dev/log", Some(ShipTo::SyslogUnix("/dev/log".into()))),
+            ("syslog+udp://logs", Some(ShipTo::SyslogUdp("logs".into(), 514))),
+            ("syslog+tcp://127.0.0.1:80", Some(ShipTo::SyslogTcp("127.0.0.1".into(), 80, false))),
+            ("syslog+tls://logs:7000", Some(ShipTo::SyslogTcp("logs".into(), 7000, true))),
+            ("http://127.0.0.1:4318", Some(ShipTo::Otlp(origin("http://127.0.0.1:4318"), "/v1/logs".into()))),
+            ("https://c/otlp/v1/logs", Some(ShipTo::Otlp(origin("https://c"), "/otlp/v1/logs".into()))),
+            ("syslog+ftp://logs", None),
+            ("syslog+unix:relative", None),
+            ("http://c/a b", None),
+            ("nowhere", None),
+        ] {
+            assert_eq!(ship_to(text), want, "{text}");
+        }
+    }
 }

@@ -1,0 +1,53 @@
+//! Plain and TLS connections of threads that may wait.
+
+use crate::tls::upstream::client_config;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a connection, and for each read and write: a place that takes longer is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where to connect.
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Both ways of a connection.
+pub(super) trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+impl Address {
+    pub(super) fn new(host: &str, port: u16, tls: bool, ca: Option<&Path>) -> io::Result<Self> {
+        let tls =
+            tls.then(|| client_config(ca, &[])).transpose().map_err(|fault| io::Error::other(fault.to_string()))?;
+        Ok(Self { host: host.to_owned(), port, tls })
+    }
+
+    pub(super) fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => return self.settle(stream),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
+    fn settle(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+        Ok(Box::new(StreamOwned::new(connection, stream)))
+    }
+}
