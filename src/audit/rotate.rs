@@ -6,6 +6,7 @@
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -99,12 +100,22 @@ pub(super) fn sweep(
 }
 
 /// Makes `file.gz` of `file`. The original goes only when the copy is on disk.
+///
+/// Under a lock: a run that ends and the one that follows it may both be at it, and the one that comes too late would
+/// empty the copy of the other. A file that somebody else holds, or has done with, is left alone.
 fn compress(file: &Path) -> io::Result<()> {
+    let mut original = match File::open(file) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if flock(&original, FlockOperation::NonBlockingLockExclusive).is_err() || !file.exists() {
+        return Ok(());
+    }
     let partial = with_suffix(file, ".gz.part");
     let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     // The fastest level: lines of a trail repeat so much that it takes out most of them.
     let mut packer = GzEncoder::new(out, Compression::fast());
-    io::copy(&mut File::open(file)?, &mut packer)?;
+    io::copy(&mut original, &mut packer)?;
     let mut out = packer.finish()?;
     out.flush()?;
     out.sync_all()?;
