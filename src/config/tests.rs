@@ -129,7 +129,7 @@ fn unknown_names_are_refused_with_a_guess() {
     assert!(the_fault(&format!("{TEAM}\n[intercep]")).contains("unknown name `intercep`; did you mean `intercept`?"));
     assert!(
         the_fault(&format!("{TEAM}\n[listen]\nproxy='127.0.0.1:0'\nzzz=1"))
-            .ends_with("known here: proxy, tls, unix, admin")
+            .ends_with("known here: proxy, tls, unix, admin_unix, admin")
     );
 }
 
