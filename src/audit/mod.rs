@@ -15,6 +15,7 @@ mod control;
 mod core;
 mod facts;
 mod health;
+mod inbox;
 mod lane;
 mod line;
 mod mend;

@@ -320,3 +320,22 @@ fn what_is_no_trail_is_set_aside() {
     let names = fs::read_dir(place.file.parent().expect("a folder")).expect("listed");
     assert!(names.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".foreign")));
 }
+
+#[test]
+fn what_a_command_leaves_is_written_by_the_broker_that_runs_or_the_next() {
+    let place = place();
+    let config = config(&place.file);
+    let visitor = Trail::visit(&config, Clock::system());
+    visitor.admin_record("", "team.create", "before", "done").expect("left");
+    let trail = Trail::open(&config, 1, Clock::system()).expect("opens");
+    visitor.admin_record("", "team.create", "meanwhile", "done").expect("left");
+    let written = || fs::read_to_string(&place.file).expect("readable");
+    while !written().contains("\"subject\":\"meanwhile\"") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    trail.close();
+    let text = written();
+    assert!(text.contains("\"actor\":\"command of uid ") && text.contains("\"subject\":\"before\""), "{text}");
+    let left = fs::read_dir(place.file.with_file_name(".audit.jsonl.inbox")).expect("listed").count();
+    assert_eq!((whole(std::slice::from_ref(&place.file)).records, left), (4, 0));
+}

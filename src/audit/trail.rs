@@ -4,6 +4,7 @@ use super::chain::{Head, ROOT};
 use super::control::{Control, Mended, TrailId, Why};
 use super::core::PATIENCE;
 use super::health::{Counts, Health, State, Trouble};
+use super::inbox::Inbox;
 use super::lane::Lane;
 use super::mend::{begin, blank, lock, lock_all, write_checkpoint};
 use super::place::{Place, identify};
@@ -29,7 +30,16 @@ use std::time::Duration;
 
 /// The trail of this process; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Trail(Arc<Shared>);
+pub struct Trail(Way);
+
+/// How records get into the file.
+#[derive(Clone, Debug)]
+enum Way {
+    /// This process writes it.
+    Own(Arc<Shared>),
+    /// The broker takes them from its inbox; `None`: the trail is no file.
+    Inbox(Option<Arc<Inbox>>),
+}
 
 /// How long a start waits for another process to let go of the file: one that is being replaced ends within it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
@@ -85,16 +95,24 @@ impl Trail {
         if !inline {
             Scribe::start(&shared)?;
         }
-        Ok(Self(shared))
+        Ok(Self(Way::Own(shared)))
+    }
+
+    /// The trail of a broker that may be running, for a process that only leaves records with [`Trail::admin_record`]. The
+    /// broker writes them within a second, or when it starts. Of a trail on stdout nothing can be left for.
+    pub fn visit(config: &Audit, clock: Clock) -> Self {
+        let file = config.file.as_deref().filter(|file| !file.exists() || file.is_file());
+        Self(Way::Inbox(file.map(|file| Arc::new(Inbox::new(file, clock)))))
     }
 
     /// The recorder of core number `core`, from 0; one per core, taken inside the core's local runtime.
     ///
     /// # Panics
-    /// If `core` is not below the number of cores that the trail was opened for.
+    /// If `core` is not below the number of cores that the trail was opened for, or the trail is visited.
     pub fn recorder(&self, core: usize) -> Recorder {
-        assert!(core + 1 < self.0.slots.len(), "the trail was opened for fewer cores");
-        Recorder::start(self.0.clone(), core + 1)
+        let shared = self.own().filter(|shared| core + 1 < shared.slots.len());
+        let shared = shared.expect("the trail was opened for this core: its opener counts them");
+        Recorder::start(shared.clone(), core + 1)
     }
 
     /// Whether records can be kept now.
@@ -104,24 +122,35 @@ impl Trail {
 
     /// Why records can't be kept now, for `/readyz`.
     pub fn trouble(&self) -> Option<Trouble> {
-        match self.0.health.state() {
+        let shared = self.own()?;
+        match shared.health.state() {
             State::Down(trouble) => Some(trouble),
-            State::Up | State::Mending => (self.0.longest_write() > PATIENCE).then_some(Trouble::Stuck),
+            State::Up | State::Mending => (shared.longest_write() > PATIENCE).then_some(Trouble::Stuck),
         }
     }
 
     /// What was written and what was not, since the process began.
     pub fn counts(&self) -> Counts {
-        self.0.health.counts()
+        self.own().map(|shared| shared.health.counts()).unwrap_or_default()
     }
 
-    /// Records an admin action or a step in a key's life; returns when it is written. Blocks for microseconds, and for
-    /// two seconds at most when the disk hangs.
+    /// Records an admin action or a step in a key's life; returns when it is kept. Blocks for microseconds, and for two
+    /// seconds at most when the disk hangs. Of a visited trail the actor is the command.
     pub fn admin_record(&self, actor: &str, action: &str, subject: &str, result: &str) -> Result<(), AuditUnavailable> {
+        let shared = match &self.0 {
+            Way::Own(shared) => shared,
+            Way::Inbox(None) => return Ok(()),
+            Way::Inbox(Some(inbox)) => {
+                return inbox.leave(action, subject, result).map_err(|fault| {
+                    tracing::error!(%fault, "nothing can be left for the audit trail");
+                    AuditUnavailable
+                });
+            }
+        };
         let fields = [("actor", actor), ("action", action), ("subject", subject), ("result", result)];
-        let batch = self.0.control().admin(self.0.clock.unix_micros(), &fields);
+        let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
         let (reply, answer) = mpsc::sync_channel(1);
-        self.0.ask(Job::Record(batch, reply));
+        shared.ask(Job::Record(batch, reply));
         match answer.recv_timeout(PATIENCE) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(AuditUnavailable),
@@ -131,14 +160,23 @@ impl Trail {
     /// Writes the closing record, after every recorder is gone. A trail that is dropped closes too, but a process that
     /// exits at once may be faster.
     pub fn close(&self) {
-        self.0.close();
+        if let Some(shared) = self.own() {
+            shared.close();
+        }
+    }
+
+    fn own(&self) -> Option<&Arc<Shared>> {
+        match &self.0 {
+            Way::Own(shared) => Some(shared),
+            Way::Inbox(_) => None,
+        }
     }
 }
 
 #[cfg(test)]
 impl Trail {
     pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.0
+        self.own().expect("opened here")
     }
 }
 

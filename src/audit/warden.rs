@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::control::Why;
 use super::core::PATIENCE;
 use super::health::{State, Trouble};
+use super::inbox;
 use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_to_old};
 use super::place::Place;
 use super::rotate;
@@ -46,6 +47,7 @@ struct Warden {
     retention: Option<Duration>,
     max_age: Duration,
     opened: Instant,
+    collected: Instant,
     checked: Instant,
     checked_heads: Vec<u64>,
     swept: Option<Instant>,
@@ -70,6 +72,8 @@ pub(super) fn start(
         retention,
         max_age,
         opened: now.checked_sub(age).unwrap_or(now),
+        // At once: the last run may have left some.
+        collected: now.checked_sub(TICK).unwrap_or(now),
         checked: now,
         checked_heads: Vec::new(),
         swept: None,
@@ -103,6 +107,10 @@ impl Warden {
 
     fn look_around(&mut self, shared: &Arc<Shared>) {
         let now = shared.clock.instant();
+        if now.saturating_duration_since(self.collected) >= TICK {
+            self.collected = now;
+            Self::collect(shared);
+        }
         if shared.longest_write() > PATIENCE && shared.health.state() == State::Up {
             shared.fault(Trouble::Stuck);
         }
@@ -123,6 +131,28 @@ impl Warden {
         if self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY) {
             self.swept = Some(now);
             self.sweep(shared);
+        }
+    }
+
+    /// Writes what commands have left.
+    fn collect(shared: &Shared) {
+        let Place::File { path, .. } = &shared.place else { return };
+        if shared.health.state() != State::Up || shared.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        let collected = inbox::collect(path, |left| {
+            let fields = [
+                ("actor", left.actor.as_str()),
+                ("action", &left.action),
+                ("subject", &left.subject),
+                ("result", &left.result),
+                ("told_at", &left.told_at),
+            ];
+            let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
+            shared.append_waiting(0, &batch) == Appended::Kept
+        });
+        if let Err(fault) = collected {
+            tracing::debug!(%fault, "what commands left for the audit trail could not be taken");
         }
     }
 

@@ -1,8 +1,9 @@
 //! What the commands that work on the store share: opening it, and tables for people.
 
 use super::{Context, Failure};
+use crate::audit::Trail;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{AuditMode, Config};
 use crate::keys::{Life, LifeError};
 use crate::store::{Store, StoreError};
 use std::fmt::Write as _;
@@ -20,8 +21,31 @@ pub(super) fn with_life<T>(
     context: &Context,
     work: impl AsyncFnOnce(Life) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    // The trail is the broker's alone: two processes can't write one chain.
-    with_config(context, async |store, config| work(Life::new(store, &config.upstream, Clock::system(), None)).await)
+    with_config(context, async |store, config| {
+        let trail = Trail::visit(&config.audit, Clock::system());
+        work(Life::new(store, &config.upstream, Clock::system(), Some(trail))).await
+    })
+}
+
+/// Runs `work` on the store and records it in the audit, before and after: what can't be recorded is not done.
+pub(super) fn with_record<T>(
+    context: &Context,
+    action: &str,
+    subject: &str,
+    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    with_config(context, async |store, config| {
+        let trail = Trail::visit(&config.audit, Clock::system());
+        let asked = trail.admin_record("", action, subject, "asked");
+        if asked.is_err() && config.audit.mode == AuditMode::Required {
+            return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
+        }
+        let outcome = work(store).await;
+        let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+        // It has happened, recorded or not.
+        let _ = trail.admin_record("", action, subject, &result);
+        Ok(outcome?)
+    })
 }
 
 /// The same with the config at hand.

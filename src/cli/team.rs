@@ -1,12 +1,12 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
-use super::stored::{table, with_life, with_store};
+use super::stored::{table, with_life, with_record, with_store};
 use super::{Context, Failure, value};
 use crate::config::Kind;
 use crate::ids::{AccountSid, TeamId};
 use crate::keys::access_token::GRANTS;
 use crate::keys::view::{TeamBrief, TeamFull};
-use crate::store::TeamRow;
+use crate::store::{Store, TeamRow};
 use clap::Subcommand;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -125,12 +125,14 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let mut team = TeamRow::new(name);
             team.kind = if master { Kind::Master } else { Kind::Standard };
             settings.apply(&mut team);
-            let made = with_store(context, async |store| Ok(store.create_team(team).await?))?;
+            let name = team.name.to_string();
+            let made = with_record(context, "team.create", &name, async |store| store.create_team(team).await)?;
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
             let change = |team: &mut TeamRow| settings.apply(team);
-            let team = with_store(context, async |store| Ok(store.change_team(&name, change).await?))?;
+            let work = async |store: Store| store.change_team(&name, change).await;
+            let team = with_record(context, "team.change", name.as_str(), work)?;
             context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
         }
         Command::List => list(context),
@@ -156,8 +158,9 @@ fn list(context: &Context) -> Result<(), Failure> {
 }
 
 fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
-    let team = with_store(context, async |store| Ok(store.set_team_disabled(name, disabled).await?))?;
-    let word = if disabled { "disabled" } else { "enabled" };
+    let (action, word) = if disabled { ("team.disable", "disabled") } else { ("team.enable", "enabled") };
+    let work = async |store: Store| store.set_team_disabled(name, disabled).await;
+    let team = with_record(context, action, name.as_str(), work)?;
     context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }
 

@@ -1,6 +1,6 @@
 //! `sidekey token`: the tokens that teams present.
 
-use super::stored::{table, with_store};
+use super::stored::{table, with_record, with_store};
 use super::{Context, Failure, value};
 use crate::authn::Token;
 use crate::clock::Clock;
@@ -66,7 +66,8 @@ fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: 
         name: name.unwrap_or_default().to_owned(),
         expires_at,
     };
-    with_store(context, async |store| Ok(store.add_tokens(vec![new]).await?))?;
+    let subject = format!("{} of {team}", made.id());
+    with_record(context, "token.issue", &subject, async |store| store.add_tokens(vec![new]).await)?;
     let issued = IssuedView {
         id: made.id().to_string(),
         team: team.to_string(),
@@ -97,7 +98,7 @@ fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
 /// Takes an id, or the token itself: whoever finds a leaked token has no id at hand.
 fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
     let id = Token::parse(text).map_or_else(|| TokenId::new(text), |token| token.id());
-    let row = with_store(context, async |store| Ok(store.revoke_token(&id).await?))?;
+    let row = with_record(context, "token.revoke", id.as_str(), async |store| store.revoke_token(&id).await)?;
     let now = Clock::system().unix_seconds();
     context.print(&TokenView::at(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
 }
