@@ -21,15 +21,20 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Whether an idle connection has something to say: bytes nobody asked for, an end, or an error. Asks the event loop
-    /// only: no system call. On an idle connection every one of these means that it must not be used again.
-    pub fn stirred(&self) -> bool {
+    /// Whether an idle connection has something to say: bytes nobody asked for, an end, or an error. On an idle connection
+    /// every one of these means that it must not be used again. Asks the event loop only, without a system call; TLS is
+    /// read where there is something to read, since session tickets come unasked and are no such thing.
+    pub fn stirred(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_ready(),
             Self::Unix(unix) => unix.poll_read_ready(&mut context).is_ready(),
-            Self::TlsServer(tls) => tls.get_ref().0.stirred(),
-            Self::TlsClient(tls) => tls.get_ref().0.poll_read_ready(&mut context).is_ready(),
+            Self::TlsServer(tls) => tls.get_mut().0.stirred(),
+            Self::TlsClient(tls) => {
+                let mut byte = [0];
+                tls.get_ref().0.poll_read_ready(&mut context).is_ready()
+                    && Pin::new(&mut **tls).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_ready()
+            }
         }
     }
 }

@@ -115,7 +115,7 @@ impl Worker {
     /// What requests are handled with on this core.
     fn broker(&self, shared: &Shared, buffers: &Rc<Buffers>, recorder: &crate::audit::Recorder) -> Rc<Broker> {
         let pool = Rc::new(Pool::new(shared.connector.clone(), &shared.config, Rc::clone(buffers)));
-        tokio::task::spawn_local(Pool::sweep(Rc::downgrade(&pool)));
+        tokio::task::spawn_local(Pool::tend(Rc::downgrade(&pool)));
         let parts = Parts {
             authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone(), Arc::clone(&shared.rules)),
             directory: Arc::clone(&shared.directory),

@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -27,7 +27,8 @@ const MAX_INTERIM: usize = 16;
 )]
 pub struct H1 {
     stream: Stream,
-    route: Rc<Route>,
+    // Not its owner: the route keeps idle connections.
+    route: Weak<Route>,
     buffers: Rc<Buffers>,
     /// What has been read and not consumed; lent while a request is under way.
     buffer: BytesMut,
@@ -56,7 +57,7 @@ enum Moved {
 }
 
 impl H1 {
-    pub(super) fn new(stream: Stream, route: Rc<Route>, buffers: Rc<Buffers>) -> Self {
+    pub(super) fn new(stream: Stream, route: Weak<Route>, buffers: Rc<Buffers>) -> Self {
         let body = Body::new(Framing::Length(0));
         let buffer = BytesMut::new();
         Self {
@@ -80,7 +81,13 @@ impl H1 {
         self.reused
     }
 
-    pub(super) fn stirred(&self) -> bool {
+    /// Opened beforehand: like one that has carried a request, it may have been closed under our hands.
+    pub(super) fn rested(mut self) -> Self {
+        self.reused = true;
+        self
+    }
+
+    pub(super) fn stirred(&mut self) -> bool {
         self.stream.stirred()
     }
 
@@ -290,9 +297,10 @@ impl H1 {
         let in_step = self.keep && self.sent && self.body.ended() && self.buffer.is_empty();
         self.buffers.give_back(std::mem::take(&mut self.buffer));
         if in_step {
-            self.reused = true;
-            let route = Rc::clone(&self.route);
-            route.give_back(self);
+            let route = self.route.upgrade();
+            if let Some(route) = route {
+                route.give_back(self.rested());
+            }
         }
     }
 }

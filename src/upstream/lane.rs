@@ -41,7 +41,7 @@ impl fmt::Display for LaneError {
 }
 
 impl Lane {
-    /// Whether this connection has carried a request before: if so it may have been closed under our hands.
+    /// Whether this connection has been idle: if so it may have been closed under our hands.
     pub const fn reused(&self) -> bool {
         match self {
             Self::H1(lane) => lane.reused(),

@@ -2,7 +2,7 @@
 //!
 //! A [`Pool`] belongs to one core and is touched by no other, so it needs no lock. [`Pool::route`] finds where a host is
 //! reached, [`Route::idle_lane`] and [`Route::new_lane`] hand out connections, and [`Lane`] carries one request at a time
-//! over HTTP/1.1 or HTTP/2.
+//! over HTTP/1.1 or HTTP/2. [`Pool::tend`] opens connections before requests need them.
 
 mod connect;
 pub mod control;
@@ -10,6 +10,7 @@ mod h1;
 mod h2;
 mod lane;
 mod pool;
+mod warm;
 
 pub use connect::{Connector, DialError};
 pub use lane::{Lane, LaneError};

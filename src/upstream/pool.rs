@@ -4,6 +4,7 @@ use super::connect::{Connector, DialError};
 use super::h1::H1;
 use super::h2::Multiplex;
 use super::lane::Lane;
+use super::warm::Warmth;
 use crate::config;
 use crate::net::Buffers;
 use std::cell::RefCell;
@@ -31,6 +32,9 @@ struct Settings {
     idle_ticks: u32,
 }
 
+/// The host that nearly every caller wants.
+const API: &str = "api.twilio.com";
+
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -44,7 +48,14 @@ pub struct Route {
     settings: Settings,
     idle: RefCell<Vec<Idle>>,
     http2: RefCell<Option<Multiplex>>,
+    warmth: Warmth,
     buffers: Rc<Buffers>,
+}
+
+/// A new connection, by what it speaks.
+enum Opened {
+    H1(H1),
+    H2(Multiplex),
 }
 
 /// An idle connection and how many sweeps it has seen.
@@ -76,6 +87,7 @@ impl Pool {
             settings: self.settings,
             idle: RefCell::default(),
             http2: RefCell::default(),
+            warmth: Warmth::default(),
             buffers: Rc::clone(&self.buffers),
         });
         let mut routes = self.routes.borrow_mut();
@@ -90,24 +102,26 @@ impl Pool {
         if let Some(origin) = hosts.get(host).or_else(|| hosts.get(product)) {
             return origin.clone();
         }
-        let plain_api = config::Origin { tls: true, host: "api.twilio.com".to_owned(), port: 443 };
+        let plain_api = config::Origin { tls: true, host: API.to_owned(), port: 443 };
         if host == plain_api.host || (product == plain_api.host && self.upstream.url != plain_api) {
             return self.upstream.url.clone();
         }
         config::Origin { host: host.to_owned(), ..plain_api }
     }
 
-    /// Drops idle connections that are old or that the upstream has closed, as long as the pool lives.
-    pub async fn sweep(pool: Weak<Self>) {
+    /// Keeps idle connections as long as the pool lives: drops those that are old or that the upstream has closed, and
+    /// opens one to each host in use that has none, so that no request waits for a handshake. The API's own host counts
+    /// as used from the start.
+    pub async fn tend(pool: Weak<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
+        if let Some(pool) = pool.upgrade() {
+            pool.route(API, API);
+        }
         loop {
             ticks.tick().await;
             let Some(pool) = pool.upgrade() else { return };
             for route in pool.routes.borrow().values() {
-                route.idle.borrow_mut().retain_mut(|idle| {
-                    idle.age += 1;
-                    idle.age <= pool.settings.idle_ticks && !idle.h1.stirred()
-                });
+                route.tend();
             }
         }
     }
@@ -121,13 +135,14 @@ impl Route {
 
     /// An idle connection, or none: never waits.
     pub fn idle_lane(self: &Rc<Self>) -> Option<Lane> {
+        self.warmth.used();
         if let Some(multiplex) = &*self.http2.borrow()
             && let Some(lane) = multiplex.lane()
         {
             return Some(Lane::H2(lane));
         }
         loop {
-            let idle = self.idle.borrow_mut().pop()?.h1;
+            let mut idle = self.idle.borrow_mut().pop()?.h1;
             // Bytes nobody asked for, or the upstream's goodbye: not a connection to send a request on.
             if !idle.stirred() {
                 return Some(Lane::H1(idle));
@@ -140,14 +155,46 @@ impl Route {
     /// # Errors
     /// [`DialError`].
     pub async fn new_lane(self: &Rc<Self>) -> Result<Lane, DialError> {
+        match self.open().await? {
+            Opened::H1(h1) => Ok(Lane::H1(h1)),
+            Opened::H2(multiplex) => {
+                let lane = multiplex.lane();
+                *self.http2.borrow_mut() = Some(multiplex);
+                lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
+            }
+        }
+    }
+
+    async fn open(self: &Rc<Self>) -> Result<Opened, DialError> {
         let dialled = self.connector.dial(&self.origin).await?;
         if !dialled.http2 {
-            return Ok(Lane::H1(H1::new(dialled.stream, Rc::clone(self), Rc::clone(&self.buffers))));
+            return Ok(Opened::H1(H1::new(dialled.stream, Rc::downgrade(self), Rc::clone(&self.buffers))));
         }
         let multiplex = Multiplex::open(dialled.stream).await.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
-        let lane = multiplex.lane();
-        *self.http2.borrow_mut() = Some(multiplex);
-        lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
+        Ok(Opened::H2(multiplex))
+    }
+
+    /// See [`Pool::tend`].
+    fn tend(self: &Rc<Self>) {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|idle| {
+            idle.age += 1;
+            idle.age <= self.settings.idle_ticks && !idle.h1.stirred()
+        });
+        let multiplexed = self.http2.borrow().as_ref().is_some_and(|multiplex| multiplex.lane().is_some());
+        if self.warmth.tick(multiplexed || !idle.is_empty() || self.settings.idle == 0) {
+            tokio::task::spawn_local(Rc::clone(self).open_spare());
+        }
+    }
+
+    async fn open_spare(self: Rc<Self>) {
+        let opened = self.open().await;
+        self.warmth.opened(opened.is_ok());
+        match opened {
+            Ok(Opened::H1(h1)) => self.give_back(h1.rested()),
+            Ok(Opened::H2(multiplex)) => *self.http2.borrow_mut() = Some(multiplex),
+            Err(error) => tracing::debug!(host = self.host(), %error, "no connection could be opened beforehand"),
+        }
     }
 
     /// Takes a connection back whose answer has ended.

@@ -13,3 +13,4 @@ mod sandbox;
 mod serve;
 mod store;
 mod support;
+mod warm;

@@ -194,6 +194,7 @@ struct State {
     heard: Mutex<Vec<Heard>>,
     bytes: Mutex<Vec<u8>>,
     connections: AtomicUsize,
+    open: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -219,6 +220,7 @@ impl Wire {
             heard: Mutex::default(),
             bytes: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
         let (shared, play) = (Arc::clone(&state), Arc::new(play));
@@ -242,6 +244,16 @@ impl Wire {
     /// How many requests so far.
     pub fn count(&self) -> usize {
         self.state.heard().len()
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+
+    /// How many connections so far.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// The last request.
@@ -269,6 +281,8 @@ fn serve(stream: TcpStream, state: Arc<State>, play: &(impl Fn(&mut Exchange) ->
     stream.set_nodelay(true).expect("an option");
     stream.set_read_timeout(Some(PATIENCE)).expect("an option");
     stream.set_write_timeout(Some(PATIENCE)).expect("an option");
+    let counted = Arc::clone(&state);
+    counted.open.fetch_add(1, Ordering::SeqCst);
     let heard = Heard { connection, ..Heard::default() };
     let mut exchange = Exchange { heard, turn: 0, stream, rest: Vec::new(), state, index: 0 };
     while exchange.next().is_some() {
@@ -280,4 +294,5 @@ fn serve(stream: TcpStream, state: Arc<State>, play: &(impl Fn(&mut Exchange) ->
         exchange.body();
     }
     let _ = exchange.stream.shutdown(Shutdown::Both);
+    counted.open.fetch_sub(1, Ordering::SeqCst);
 }
