@@ -1,5 +1,7 @@
 //! Pure rules for header fields: which ones end at this hop, which ones only sidekey may write.
 
+pub mod trailer;
+
 /// What becomes of a caller's header field on its way upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound {
@@ -11,6 +13,10 @@ pub enum Inbound {
     Connection,
     /// `Accept-Encoding`: passed only with what the answer can be read in.
     AcceptEncoding,
+    /// `Trailer`: passed only for what may cross as one.
+    Trailer,
+    /// `TE`: written anew where it asks for trailers, for some servers send none unasked.
+    Te,
 }
 
 /// The rule for a caller's field. Names are compared without case.
@@ -37,7 +43,9 @@ pub fn inbound(name: &str) -> Inbound {
         Some(b'm') => is("max-forwards"),
         Some(b'p') => starts("proxy-"),
         Some(b's') => starts("sidekey-"),
-        Some(b't') => is("te") || is("trailer") || is("transfer-encoding"),
+        Some(b't') if is("te") => return Inbound::Te,
+        Some(b't') if is("trailer") => return Inbound::Trailer,
+        Some(b't') => is("transfer-encoding"),
         Some(b'u') => is("upgrade"),
         Some(b'v') => is("via"),
         Some(b'x') => ["x-forwarded-", "x-http-method", "x-method-override", "x-original-", "x-real-ip", "x-rewrite-"]
@@ -65,6 +73,8 @@ pub enum Outbound {
     Location,
     /// `Content-Type`: decides whether the body may hold links.
     ContentType,
+    /// `Trailer`: passed only for what may cross as one.
+    Trailer,
 }
 
 /// The rule for an upstream's field. Names are compared without case.
@@ -79,7 +89,8 @@ pub fn outbound(name: &str) -> Outbound {
         Some(b'k') => is("keep-alive"),
         Some(b'p') => is("proxy-connection") || is("proxy-authenticate") || is("proxy-authentication-info"),
         Some(b's') => is("sidekey-error") || is("sidekey-request-id"),
-        Some(b't') => is("te") || is("trailer") || is("transfer-encoding"),
+        Some(b't') if is("trailer") => return Outbound::Trailer,
+        Some(b't') => is("te") || is("transfer-encoding"),
         Some(b'u') => is("upgrade"),
         _ => false,
     };
@@ -107,8 +118,6 @@ mod tests {
             "Proxy-Authorization",
             "Proxy-Connection",
             "Cookie",
-            "TE",
-            "Trailer",
             "Keep-Alive",
             "Upgrade",
             "HTTP2-Settings",

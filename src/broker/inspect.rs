@@ -84,6 +84,11 @@ impl<C: Caller> Caller for Preread<'_, C> {
         self.body = &self.body[bytes..];
     }
 
+    /// None: what was judged is the body, and nothing is sent that was not.
+    fn trailers(&self) -> &[u8] {
+        b""
+    }
+
     fn upload_done(&self) -> bool {
         true
     }
@@ -106,6 +111,10 @@ impl<C: Caller> Caller for Preread<'_, C> {
 
     async fn flush(&mut self) -> io::Result<()> {
         self.caller.flush().await
+    }
+
+    fn end_with(&mut self, trailers: &[u8]) {
+        self.caller.end_with(trailers);
     }
 
     async fn finish(&mut self) -> io::Result<()> {

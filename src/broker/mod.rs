@@ -141,6 +141,7 @@ impl Broker {
             id,
             head: outbound.head(),
             framing: outbound.framing(),
+            trailers: outbound.trailers(),
             head_request,
             safe,
             key: lease.key(),

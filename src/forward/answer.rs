@@ -2,6 +2,7 @@
 
 use super::relay::Exchange;
 use super::transform::unpacked;
+use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Outbound};
 use crate::http1::{AnswerHead, Framing, Named};
 use crate::twilio::links;
@@ -30,6 +31,17 @@ impl Encoding {
     }
 }
 
+/// What becomes of an answer's trailers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailers {
+    /// The body can have none, or `Connection` names fields that end at this hop.
+    Dropped,
+    /// They follow the body if there are any.
+    Passed,
+    /// The same, and the caller was told which to expect.
+    Announced,
+}
+
 /// What is known of an answer once its head is read.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -41,6 +53,8 @@ pub struct Plan {
     pub encoding: Encoding,
     /// Whether the body is JSON, which may hold links.
     pub json: bool,
+    /// Whether the body's trailers may follow it.
+    pub trailers: Trailers,
     /// Whether the caller's connection must end with this answer.
     pub close: bool,
     /// Twilio's id for the request.
@@ -60,6 +74,7 @@ impl Plan {
             framing: (!bodiless).then_some(framing),
             encoding: Encoding::Identity,
             json: false,
+            trailers: Trailers::Dropped,
             close: false,
             upstream_request_id: None,
             error_code: None,
@@ -68,9 +83,20 @@ impl Plan {
         let begin = out.len();
         status_line(out, head);
         let named = Named::of(head.fields);
+        if plan.framing == Some(Framing::Chunked) && !named.any() {
+            plan.trailers = Trailers::Passed;
+        }
         for field in head.fields.iter().filter(|field| !named.has(field.name)) {
             match headers::outbound(field.name) {
                 Outbound::Drop | Outbound::Connection => continue,
+                Outbound::Trailer => {
+                    let names = trailer::announced(field.value, Way::Down);
+                    if plan.trailers != Trailers::Dropped && !names.is_empty() {
+                        plan.trailers = Trailers::Announced;
+                        line(out, field.name, &names);
+                    }
+                    continue;
+                }
                 // Where there is no body these tell of the body that a GET would have.
                 Outbound::ContentLength if !bodiless || head.status == 204 => continue,
                 Outbound::ContentEncoding if !bodiless => {

@@ -68,6 +68,9 @@ pub trait Caller {
     /// Forgets bytes that were shown.
     fn consume(&mut self, bytes: usize);
 
+    /// The trailers of a body that has ended, as lines: nobody has judged yet which of them may go on.
+    fn trailers(&self) -> &[u8];
+
     /// Whether nothing of the body is left to read, so that the connection can carry another request.
     fn upload_done(&self) -> bool;
 
@@ -93,6 +96,10 @@ pub trait Caller {
     /// # Errors
     /// The caller is gone.
     async fn flush(&mut self) -> io::Result<()>;
+
+    /// Takes the answer's trailers, as lines that may cross, after all of its body. A caller that can't be sent any
+    /// (no body, one of a known length, HTTP/1.0) misses them.
+    fn end_with(&mut self, trailers: &[u8]);
 
     /// Ends the answer and sends what was kept.
     ///

@@ -5,6 +5,7 @@ use super::stream::{Stopped, Stream, stream};
 use super::{BodyFault, Caller};
 use crate::directory::Key;
 use crate::error::Reason;
+use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;
 use crate::ids::RequestId;
 use crate::net::Watch;
@@ -21,6 +22,8 @@ pub struct Exchange<'x> {
     pub head: &'x [u8],
     /// How its body is framed.
     pub framing: Framing,
+    /// Whether the body's trailers may follow it.
+    pub trailers: bool,
     /// Whether it is a HEAD request: its answer has no body.
     pub head_request: bool,
     /// Whether sending it twice does no harm (GET, HEAD, OPTIONS).
@@ -185,8 +188,10 @@ impl<C: Caller> Attempt<'_, '_, C> {
     /// Sends the request and reads the answer's head into the caller's scratch.
     async fn run(&mut self) -> Result<Plan, Failed> {
         let exchange = self.exchange;
-        let (first, last) = self.caller.at_hand()?;
+        let (first, mut last) = self.caller.at_hand()?;
         let taken = first.len();
+        // Trailers come behind the body; what follows sends them.
+        last &= !(exchange.framing == Framing::Chunked && taken == 0);
         let sent = self.lane.send(exchange.head, exchange.framing, first, last);
         self.watch.within(exchange.body_timeout, sent).await.map_err(|_| late())??;
         self.caller.consume(taken);
@@ -211,6 +216,9 @@ impl<C: Caller> Attempt<'_, '_, C> {
                 () = self.lane.answering() => return Ok(false),
             };
             let taken = data.len();
+            if taken == 0 && self.exchange.trailers {
+                return self.end_with_trailers().await;
+            }
             let sent = self.lane.send_more(data);
             let answered = self.watch.within(self.exchange.body_timeout, sent).await.map_err(|_| late())??;
             self.caller.consume(taken);
@@ -219,6 +227,14 @@ impl<C: Caller> Attempt<'_, '_, C> {
                 return Ok(taken == 0);
             }
         }
+    }
+
+    /// Ends the body with what may cross of its trailers; `false` if the upstream answered before it had all of it.
+    async fn end_with_trailers(&mut self) -> Result<bool, Failed> {
+        let trailers = trailer::crossing(self.caller.trailers(), Way::Up);
+        let sent = self.lane.end_with(&trailers);
+        let answered = self.watch.within(self.exchange.body_timeout, sent).await.map_err(|_| late())??;
+        Ok(!answered)
     }
 
     /// Reads the body of a 401 whole: is it the key that the upstream refuses?

@@ -1,9 +1,10 @@
 //! The answer's body, piece by piece.
 
 use super::Caller;
-use super::answer::{Encoding, Plan};
+use super::answer::{Encoding, Plan, Trailers};
 use super::relay::{Done, Exchange};
 use super::transform::{PACKED_PIECE, Transform};
+use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;
 use crate::net::{Expired, Watch};
 use crate::upstream::{Lane, LaneError};
@@ -104,6 +105,11 @@ async fn pump(
             lane.consume(taken);
         }
         if last {
+            if plan.trailers != Trailers::Dropped && !lane.trailers().is_empty() {
+                let mut trailers = trailer::crossing(lane.trailers(), Way::Down);
+                exchange.key.spellings().mask(&mut trailers);
+                caller.end_with(&trailers);
+            }
             // Given back before the caller is written to: by the time it asks again, the connection is idle.
             lane.release();
             return watch.within(limit, caller.finish()).await.map_err(|_| Stopped::Caller)?.map_err(Stopped::from);
@@ -114,10 +120,11 @@ async fn pump(
     }
 }
 
-/// How the body is framed towards the caller: by its length where that is known.
+/// How the body is framed towards the caller: by its length where that is known, and no trailers were announced.
 fn framing(plan: &Plan, links: bool, whole: Option<usize>) -> Option<Framing> {
     let framing = plan.framing?;
     Some(match (framing, whole) {
+        _ if plan.trailers == Trailers::Announced => Framing::Chunked,
         (_, Some(length)) => Framing::Length(length as u64),
         (Framing::Length(length), None) if plan.encoding == Encoding::Identity && !links => Framing::Length(length),
         _ => Framing::Chunked,

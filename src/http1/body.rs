@@ -1,17 +1,17 @@
 //! Body bytes out of the wire's bytes: one decoder for both framings, fed from a buffer, doing no I/O.
 
 use super::framing::Framing;
+use crate::headers::trailer::{MAX_BYTES, MAX_FIELDS};
 
 /// Longest chunk-size line, extensions included. Extensions mean nothing to us and are dropped.
 const MAX_SIZE_LINE: usize = 256;
-
-/// Most bytes of trailers.
-const MAX_TRAILERS: usize = 8 * 1024;
 
 /// Decodes one body.
 #[derive(Debug)]
 pub struct Body {
     state: State,
+    /// Trailer fields so far, as lines.
+    trailers: Vec<u8>,
 }
 
 /// What the next bytes are.
@@ -22,7 +22,7 @@ enum State {
     ChunkSize,
     ChunkData { left: u64 },
     ChunkEnd,
-    Trailers { seen: usize },
+    Trailers { seen: usize, fields: usize },
     Done,
 }
 
@@ -61,7 +61,13 @@ impl Body {
             Framing::Chunked => State::ChunkSize,
             Framing::UntilClose => State::UntilClose,
         };
-        Self { state }
+        Self { state, trailers: Vec::new() }
+    }
+
+    /// Trailer fields, each `name: value` and CRLF as it stood on the wire; whole once the body has ended. Nobody has
+    /// judged yet which of them may go on.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// Whether the body has ended.
@@ -80,7 +86,7 @@ impl Body {
     /// # Errors
     /// As for [`Body::look`].
     pub fn look_ahead(&self, mut bytes: &[u8]) -> Result<(), BodyError> {
-        let mut ahead = Self { state: self.state };
+        let mut ahead = Self { state: self.state, trailers: Vec::new() };
         while let Progress::Data { skip, data } = ahead.look(bytes)? {
             bytes = &bytes[skip + data..];
         }
@@ -122,14 +128,17 @@ impl Body {
                     let Some((line, used)) = line(rest, MAX_SIZE_LINE)? else { return Ok(Progress::NeedMore { skip }) };
                     skip += used;
                     self.state = match chunk_size(line)? {
-                        0 => State::Trailers { seen: 0 },
+                        0 => State::Trailers { seen: 0, fields: 0 },
                         left => State::ChunkData { left },
                     };
                 }
-                State::Trailers { seen } => {
-                    let Some((line, used)) = line(rest, MAX_TRAILERS)? else { return Ok(Progress::NeedMore { skip }) };
+                State::Trailers { seen, fields } => {
+                    let Some((line, used)) = line(rest, MAX_BYTES)? else { return Ok(Progress::NeedMore { skip }) };
+                    self.state = trailer(line, seen + used, fields + 1)?;
+                    if !line.is_empty() {
+                        self.trailers.extend_from_slice(&rest[..used]);
+                    }
                     skip += used;
-                    self.state = trailer(line, seen + used)?;
                 }
             }
         }
@@ -174,15 +183,16 @@ fn extension(rest: &[u8]) -> bool {
     rest[0] == b';' && rest[1..].iter().all(|&b| matches!(b, b'!'..=b'~')) && rest.len() > 1
 }
 
-/// A trailer line is checked for its form and dropped; the empty line ends the body.
-fn trailer(line: &[u8], seen: usize) -> Result<State, BodyError> {
+/// A trailer line is checked for its form; the empty line ends the body.
+fn trailer(line: &[u8], seen: usize, fields: usize) -> Result<State, BodyError> {
     if line.is_empty() {
         return Ok(State::Done);
     }
     let name = line.split(|&b| b == b':').next().unwrap_or_default();
     let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    if seen > MAX_TRAILERS || name.is_empty() || name.len() == line.len() || !name.iter().all(token) {
+    if seen > MAX_BYTES || fields > MAX_FIELDS || name.is_empty() || name.len() == line.len() || !name.iter().all(token)
+    {
         return Err(BodyError("trailer"));
     }
-    Ok(State::Trailers { seen })
+    Ok(State::Trailers { seen, fields })
 }

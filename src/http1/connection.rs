@@ -14,9 +14,17 @@ pub struct Named<'h, 'b> {
 impl<'h, 'b> Named<'h, 'b> {
     /// Looks at all fields of a head.
     pub fn of(fields: &'h [Field<'b>]) -> Self {
-        let plain = |token: &[u8]| token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive");
+        // `TE` never crosses anyhow.
+        let plain = |token: &[u8]| {
+            [&b"close"[..], b"keep-alive", b"te"].into_iter().any(|plain| token.eq_ignore_ascii_case(plain))
+        };
         let more = lines(fields).any(|value| !headers::tokens(value).all(plain));
         Self { fields: more.then_some(fields) }
+    }
+
+    /// Whether any field is named at all.
+    pub const fn any(&self) -> bool {
+        self.fields.is_some()
     }
 
     /// Whether this field ends here. What says how a body is to be read never does: a body must not be judged as one
@@ -42,6 +50,7 @@ mod tests {
         let named = Named::of(&fields);
         assert!(named.has("x-one") && named.has("X-Two"));
         assert!(!named.has("x") && !named.has("content-type"));
+        assert!(named.any() && !Named::of(&fields[1..2]).any());
         assert!(!Named::of(&fields[1..2]).has("x-one"));
     }
 }

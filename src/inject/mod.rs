@@ -4,6 +4,7 @@
 //! after it, so nothing in a request can remove or double it (CVE-2022-31813, CVE-2026-33433). [`Outbound`] has no
 //! public constructor but [`inject`], which asks for a [`Lease`].
 
+use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Inbound};
 use crate::http1::{Framing, Named, RequestHead};
 use crate::keys::Lease;
@@ -16,6 +17,7 @@ use bytes::BytesMut;
 pub struct Outbound {
     head: BytesMut,
     framing: Framing,
+    trailers: bool,
 }
 
 impl Outbound {
@@ -27,6 +29,11 @@ impl Outbound {
     /// How the body is framed.
     pub const fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Whether the body's trailers may follow it: chunked, and `Connection` names no field that ends at this hop.
+    pub const fn trailers(&self) -> bool {
+        self.trailers
     }
 
     /// Gives the buffer back for reuse. It holds the key: a lent buffer stays in this process and is overwritten.
@@ -51,6 +58,7 @@ pub fn inject(
     }
     put(&mut head, &[b" HTTP/1.1\r\nHost: ", judged.address.host().as_bytes(), b"\r\n"]);
     let named = Named::of(request.fields);
+    let mut wants_trailers = false;
     for field in request.fields {
         let passes = match headers::inbound(field.name) {
             Inbound::Pass => !named.has(field.name),
@@ -60,11 +68,25 @@ pub fn inject(
                 }
                 false
             }
-            Inbound::Drop | Inbound::Connection => false,
+            Inbound::Trailer if framing == Framing::Chunked && !named.any() => {
+                let names = trailer::announced(field.value, Way::Up);
+                if !names.is_empty() {
+                    put(&mut head, &[b"Trailer: ", &names, b"\r\n"]);
+                }
+                false
+            }
+            Inbound::Te => {
+                wants_trailers |= headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                false
+            }
+            Inbound::Drop | Inbound::Connection | Inbound::Trailer => false,
         };
         if passes {
             put(&mut head, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
         }
+    }
+    if wants_trailers {
+        put(&mut head, &[b"TE: trailers\r\nConnection: TE\r\n"]);
     }
     put(&mut head, &[b"Authorization: ", lease.key().authorization().expose(), b"\r\n"]);
     match framing {
@@ -75,7 +97,7 @@ pub fn inject(
         Framing::Chunked | Framing::UntilClose => put(&mut head, &[b"Transfer-Encoding: chunked\r\n"]),
     }
     put(&mut head, &[b"\r\n"]);
-    Outbound { head, framing }
+    Outbound { head, framing, trailers: framing == Framing::Chunked && !named.any() }
 }
 
 /// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.

@@ -1,6 +1,7 @@
 //! A body for hyper that another task of the same core feeds, one piece at a time: what can't be sent yet is not read yet.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
 use std::io;
@@ -10,12 +11,12 @@ use tokio::sync::mpsc;
 
 /// The feeding end.
 #[derive(Debug)]
-pub struct Pipe(mpsc::Sender<Result<Bytes, io::Error>>);
+pub struct Pipe(mpsc::Sender<Result<Frame<Bytes>, io::Error>>);
 
 /// The end that hyper reads.
 #[derive(Debug)]
 pub struct PipeBody {
-    receiver: Option<mpsc::Receiver<Result<Bytes, io::Error>>>,
+    receiver: Option<mpsc::Receiver<Result<Frame<Bytes>, io::Error>>>,
     /// Bytes still to come, where the framing says so.
     left: Option<u64>,
 }
@@ -39,7 +40,19 @@ impl Pipe {
     /// # Errors
     /// `BrokenPipe` when the reading end is gone.
     pub async fn feed(&self, data: &[u8]) -> io::Result<()> {
-        self.0.send(Ok(Bytes::copy_from_slice(data))).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.send(Frame::data(Bytes::copy_from_slice(data))).await
+    }
+
+    /// Ends the body with trailers; waits while the last piece is not taken. A body of a known length takes none.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the reading end is gone.
+    pub async fn end_with(self, trailers: HeaderMap) -> io::Result<()> {
+        self.send(Frame::trailers(trailers)).await
+    }
+
+    async fn send(&self, frame: Frame<Bytes>) -> io::Result<()> {
+        self.0.send(Ok(frame)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Ends the body with an error, so that its reader sees a cut and not an end.
@@ -67,10 +80,11 @@ impl Body for PipeBody {
         let Some(receiver) = &mut self.receiver else { return Poll::Ready(None) };
         receiver.poll_recv(cx).map(|piece| {
             let piece = piece?;
-            if let (Some(left), Ok(data)) = (&mut self.left, &piece) {
+            let data = piece.as_ref().ok().and_then(Frame::data_ref);
+            if let (Some(left), Some(data)) = (&mut self.left, data) {
                 *left = left.saturating_sub(data.len() as u64);
             }
-            Some(piece.map(Frame::data))
+            Some(piece)
         })
     }
 

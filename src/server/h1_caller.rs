@@ -244,6 +244,10 @@ impl Caller for H1Caller {
         self.shown -= bytes;
     }
 
+    fn trailers(&self) -> &[u8] {
+        self.body.trailers()
+    }
+
     fn upload_done(&self) -> bool {
         self.body.ended() && self.shown == 0
     }
@@ -308,6 +312,14 @@ impl Caller for H1Caller {
 
     async fn flush(&mut self) -> io::Result<()> {
         self.send(b"").await
+    }
+
+    fn end_with(&mut self, trailers: &[u8]) {
+        if std::mem::take(&mut self.chunked) {
+            for part in [b"0\r\n", trailers, b"\r\n"] {
+                self.output.extend_from_slice(part);
+            }
+        }
     }
 
     async fn finish(&mut self) -> io::Result<()> {

@@ -155,6 +155,8 @@ impl<'p> Head<'p> {
         if let Some(authority) = authority {
             fields.push(Field { name: "host", value: authority.as_bytes() });
         }
+        // HTTP/1.1 can carry a length or trailers, not both.
+        let announced = parts.headers.contains_key(http::header::TRAILER);
         let mut stated = false;
         for (name, value) in &parts.headers {
             if name == http::header::HOST && authority.is_some() {
@@ -163,7 +165,12 @@ impl<'p> Head<'p> {
                 }
                 continue;
             }
-            stated |= name == http::header::CONTENT_LENGTH;
+            if name == http::header::CONTENT_LENGTH {
+                if announced && !caller.bodiless() {
+                    continue;
+                }
+                stated = true;
+            }
             fields.push(Field { name: name.as_str(), value: value.as_bytes() });
         }
         if !stated && !caller.bodiless() {

@@ -2,11 +2,12 @@
 
 use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
+use crate::headers::trailer;
 use crate::http1::{Framing, parse_answer};
 use crate::net::{Pipe, PipeBody, Watch, pipe};
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::io;
@@ -19,6 +20,8 @@ pub struct H2Caller {
     upload: Incoming,
     /// The piece of the upload that is being shown.
     frame: Bytes,
+    /// The upload's, as lines.
+    uploaded_trailers: Vec<u8>,
     received: u64,
     head_request: bool,
     broker: Rc<Broker>,
@@ -28,13 +31,29 @@ pub struct H2Caller {
     /// The answer's head, until the first of its body goes out.
     head: Option<Response<PipeBody>>,
     pipe: Option<Pipe>,
+    /// Whether trailers may follow the answer's body: its length is not told.
+    open_ended: bool,
+    trailers: Option<HeaderMap>,
 }
 
 impl H2Caller {
     /// A stream whose request has just begun.
     pub fn new(upload: Incoming, head_request: bool, broker: Rc<Broker>, watch: Rc<Watch>) -> Self {
-        let (frame, scratch) = (Bytes::new(), BytesMut::new());
-        Self { upload, frame, received: 0, head_request, broker, watch, scratch, answer: None, head: None, pipe: None }
+        Self {
+            upload,
+            frame: Bytes::new(),
+            uploaded_trailers: Vec::new(),
+            received: 0,
+            head_request,
+            broker,
+            watch,
+            scratch: BytesMut::new(),
+            answer: None,
+            head: None,
+            pipe: None,
+            open_ended: false,
+            trailers: None,
+        }
     }
 
     /// Where the answer's head goes.
@@ -62,8 +81,13 @@ impl Caller for H2Caller {
             let upload = &mut self.upload;
             let frame = poll_fn(|cx| Pin::new(&mut *upload).poll_frame(cx));
             match self.watch.within(self.broker.limits.body_timeout, frame).await {
-                // Trailers of a request end here.
-                Ok(Some(Ok(frame))) => self.frame = frame.into_data().unwrap_or_default(),
+                Ok(Some(Ok(frame))) => match frame.into_data().map_err(Frame::into_trailers) {
+                    Ok(data) => self.frame = data,
+                    Err(Ok(map)) => {
+                        self.uploaded_trailers = trailer::of_map(&map).ok_or(BodyFault::Malformed("trailer"))?;
+                    }
+                    Err(Err(_)) => {}
+                },
                 Ok(None) => break,
                 Ok(Some(Err(_))) => return Err(BodyFault::Gone),
                 Err(_) => return Err(BodyFault::Late),
@@ -82,6 +106,10 @@ impl Caller for H2Caller {
 
     fn consume(&mut self, bytes: usize) {
         self.frame.advance(bytes);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        &self.uploaded_trailers
     }
 
     fn upload_done(&self) -> bool {
@@ -106,6 +134,7 @@ impl Caller for H2Caller {
                 (Some(pipe), body)
             }
             Some(Framing::Chunked | Framing::UntilClose) => {
+                self.open_ended = true;
                 let (pipe, body) = pipe(None);
                 (Some(pipe), body)
             }
@@ -146,10 +175,16 @@ impl Caller for H2Caller {
         self.send_head()
     }
 
+    fn end_with(&mut self, trailers: &[u8]) {
+        self.trailers = (self.open_ended && !trailers.is_empty()).then(|| trailer::to_map(trailers));
+    }
+
     async fn finish(&mut self) -> io::Result<()> {
         self.send_head()?;
-        self.pipe = None;
-        Ok(())
+        match (self.pipe.take(), self.trailers.take()) {
+            (Some(pipe), Some(trailers)) => pipe.end_with(trailers).await,
+            _ => Ok(()),
+        }
     }
 
     fn cut(&mut self) {

@@ -129,6 +129,12 @@ impl H1 {
         Ok(answered)
     }
 
+    pub(super) async fn end_with(&mut self, trailers: &[u8]) -> Result<bool, LaneError> {
+        let answered = self.write(&[b"0\r\n", trailers, b"\r\n"]).await?;
+        self.sent = !answered;
+        Ok(answered)
+    }
+
     /// Writes all parts. If the upstream begins to answer while it does not read, gives up and says `true`.
     async fn write(&mut self, parts: &[&[u8]]) -> Result<bool, LaneError> {
         let mut done = 0;
@@ -281,6 +287,10 @@ impl H1 {
             }
         }
         Ok((&self.buffer[..self.shown], self.body.ended() || self.closed))
+    }
+
+    pub(super) fn trailers(&self) -> &[u8] {
+        self.body.trailers()
     }
 
     pub(super) fn starved(&self) -> bool {

@@ -1,11 +1,12 @@
 //! HTTP/2 to an upstream: streams of one shared connection, by hyper.
 
 use super::lane::LaneError;
+use crate::headers::trailer;
 use crate::http1::{AnswerHead, Field, Framing, parse_request};
 use crate::net::{LocalExecutor, Pipe, PipeBody, Stream, pipe};
 use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, Request, Response, Version};
-use http_body::Body;
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -45,7 +46,13 @@ impl Multiplex {
     /// A stream for one request; `None` once the connection is closing.
     pub fn lane(&self) -> Option<H2> {
         let open = !self.sender.is_closed();
-        open.then(|| H2 { sender: self.sender.clone(), state: State::Idle, frame: Bytes::new(), ended: false })
+        open.then(|| H2 {
+            sender: self.sender.clone(),
+            state: State::Idle,
+            frame: Bytes::new(),
+            trailers: Vec::new(),
+            ended: false,
+        })
     }
 }
 
@@ -56,6 +63,8 @@ pub struct H2 {
     state: State,
     /// The piece of the answer's body that is being shown.
     frame: Bytes,
+    /// The answer's, as lines.
+    trailers: Vec<u8>,
     ended: bool,
 }
 
@@ -123,6 +132,19 @@ impl H2 {
         }
     }
 
+    pub(super) async fn end_with(&mut self, trailers: &[u8]) -> Result<bool, LaneError> {
+        let State::Sent { answer, upload } = &mut self.state else { return Ok(true) };
+        let Some(pipe) = upload.take().filter(|_| !trailers.is_empty()) else { return Ok(false) };
+        tokio::select! {
+            biased;
+            answered = answer => {
+                self.state = State::Answered(Box::new(answered));
+                Ok(true)
+            }
+            ended = pipe.end_with(trailer::to_map(trailers)) => Ok(ended.is_err()),
+        }
+    }
+
     pub(super) async fn answering(&mut self) {
         if let State::Sent { answer, .. } = &mut self.state {
             let answered = answer.await;
@@ -143,10 +165,12 @@ impl H2 {
         let (parts, body) = response.into_parts();
         let fields: Vec<Field<'_>> =
             parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+        let announced = parts.headers.contains_key(http::header::TRAILER);
         let framing = if head_request || body.is_end_stream() {
             Framing::Length(0)
         } else {
-            body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
+            // HTTP/1.1 can carry a length or trailers, not both.
+            body.size_hint().exact().filter(|_| !announced).map_or(Framing::Chunked, Framing::Length)
         };
         self.ended = body.is_end_stream();
         let phrase = parts.status.canonical_reason().unwrap_or("");
@@ -160,14 +184,21 @@ impl H2 {
         let State::Body(body) = &mut self.state else { return Ok((b"", true)) };
         while self.frame.is_empty() && !self.ended {
             match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-                // Trailers of an answer end here: none of Twilio's answers has any.
-                Some(Ok(frame)) => self.frame = frame.into_data().unwrap_or_default(),
+                Some(Ok(frame)) => match frame.into_data().map_err(Frame::into_trailers) {
+                    Ok(data) => self.frame = data,
+                    Err(Ok(map)) => self.trailers = trailer::of_map(&map).ok_or(LaneError::BadAnswer("trailer"))?,
+                    Err(Err(_)) => {}
+                },
                 Some(Err(error)) => return Err(broken(error, false)),
                 None => self.ended = true,
             }
             self.ended |= body.is_end_stream();
         }
         Ok((&self.frame, self.ended))
+    }
+
+    pub(super) fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     pub(super) fn starved(&self) -> bool {
@@ -195,7 +226,7 @@ fn request(head: &[u8]) -> Option<(http::request::Parts, Option<u64>)> {
                 host = std::str::from_utf8(field.value).ok()?;
                 continue;
             }
-            if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            if field.name.eq_ignore_ascii_case("transfer-encoding") || field.name.eq_ignore_ascii_case("connection") {
                 continue;
             }
             if field.name.eq_ignore_ascii_case("content-length") {

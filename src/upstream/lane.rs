@@ -72,6 +72,18 @@ impl Lane {
         }
     }
 
+    /// Ends the body with trailers, given as lines that may cross. Returns `true` if the upstream began its answer instead
+    /// of reading on.
+    ///
+    /// # Errors
+    /// [`LaneError::Broken`].
+    pub async fn end_with(&mut self, trailers: &[u8]) -> Result<bool, LaneError> {
+        match self {
+            Self::H1(lane) => lane.end_with(trailers).await,
+            Self::H2(lane) => lane.end_with(trailers).await,
+        }
+    }
+
     /// Resolves when the upstream begins to answer (or breaks the connection). Cancel-safe.
     pub async fn answering(&mut self) {
         match self {
@@ -104,6 +116,14 @@ impl Lane {
         match self {
             Self::H1(lane) => lane.fill().await,
             Self::H2(lane) => lane.fill().await,
+        }
+    }
+
+    /// The trailers of an answer's body that has ended, as lines: nobody has judged yet which of them may go on.
+    pub fn trailers(&self) -> &[u8] {
+        match self {
+            Self::H1(lane) => lane.trailers(),
+            Self::H2(lane) => lane.trailers(),
         }
     }
 

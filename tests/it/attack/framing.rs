@@ -314,7 +314,9 @@ fn one_normal_form_goes_upstream() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let heard = fixture.wire.last();
     assert_eq!((&*heard.body, heard.whole), (&b"hello world"[..], true));
-    for name in ["trailer", "te", "x-twilio", "content-length"] {
+    assert_eq!(heard.trailers, "X-Twilio: x\r\n");
+    assert_eq!((heard.values("te"), heard.values("connection")), (vec!["trailers"], vec!["TE"]));
+    for name in ["trailer", "x-twilio", "content-length"] {
         assert_eq!(heard.values(name), [""; 0], "{heard:?}");
     }
     assert_eq!(heard.values("transfer-encoding"), ["chunked"]);

@@ -8,7 +8,7 @@ const ENDS_HERE: &[&str] = &[
     "Proxy-Authorization: Basic eDp5",
     "Proxy-Connection: keep-alive",
     "Cookie: session=1",
-    "TE: trailers, deflate",
+    "TE: deflate, Trailers",
     "Trailer: X",
     "Keep-Alive: timeout=5",
     "Upgrade: websocket",
@@ -73,8 +73,8 @@ fn what_a_caller_may_not_say_ends_here() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let heard = fixture.wire.last();
     let mut want: Vec<String> = PASSES.iter().map(|line| line.trim_end().to_ascii_lowercase()).collect();
-    want.push("host: api.twilio.com".to_owned());
-    want.push("content-length: 4".to_owned());
+    let anew = ["host: api.twilio.com", "content-length: 4", "te: trailers", "connection: te"];
+    want.extend(anew.map(str::to_owned));
     let key = format!("Authorization: {}", basic(KEY.0, KEY.1));
     let mut got: Vec<&str> = heard.head.trim_end().split("\r\n").skip(1).collect();
     assert!(got.contains(&&*key), "{heard:?}");

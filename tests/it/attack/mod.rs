@@ -16,4 +16,5 @@ mod operations;
 mod paths;
 mod slow;
 mod spelled;
+mod trailers;
 mod upstream;

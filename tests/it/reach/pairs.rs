@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 on either side, in all four pairs: large bodies both ways, trailers, answers that come early,
+//! HTTP/1.1 and HTTP/2 on either side, in all four pairs: large bodies and trailers both ways, answers that come early,
 //! callers that give up.
 
 use super::pieces::Pieces;
@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use serde_json::json;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -35,6 +36,9 @@ struct Pair {
     near: &'static str,
     far: &'static str,
 }
+
+/// What is announced of trailers, by callers and the upstream alike: hyper sends no others over HTTP/1.1.
+const ANNOUNCED: &str = "x-trailer, x-echo, x-forwarded-for, sidekey-error, authorization, set-cookie";
 
 const PAIRS: [Pair; 4] = [
     Pair { near: "http/1.1", far: "http/1.1" },
@@ -115,7 +119,12 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
         let uri = if self.pair.near == "h2" { format!("https://sidekey.test{path}") } else { path };
         let request = Request::builder().method(method).uri(uri).header("authorization", &self.proof);
         let request = if self.pair.near == "h2" { request } else { request.header("host", "sidekey.test") };
-        request.header("content-type", "application/octet-stream").body(body).expect("a request")
+        let request = if body.has_trailers() { request.header("trailer", ANNOUNCED) } else { request };
+        request
+            .header("te", "trailers")
+            .header("content-type", "application/octet-stream")
+            .body(body)
+            .expect("a request")
     }
 }
 
@@ -167,41 +176,56 @@ async fn upstream(own: &Issued, alpn: &str, stopped: mpsc::Sender<()>) -> Socket
 async fn answer(request: Request<Incoming>, stopped: mpsc::Sender<()>) -> Result<Response<Pieces>, Infallible> {
     let case = request.uri().query().and_then(|query| query.strip_prefix("Case=")).unwrap_or_default().to_owned();
     let version = request.version();
+    let announced = request.headers().get("trailer").cloned();
+    let te = format!("{:?}", request.headers().get("te"));
     let respond = |status: u16, body| {
         let answer = Response::builder().status(status).header("content-type", "application/json");
         let http2 = if version == Version::HTTP_2 { "2" } else { "1.1" };
-        Ok(answer.header("x-spoken", http2).body(body).expect("an answer"))
+        let answer = answer.header("x-spoken", http2);
+        let answer = if Pieces::has_trailers(&body) { answer.header("trailer", ANNOUNCED) } else { answer };
+        Ok(answer.body(body).expect("an answer"))
     };
     match case.as_str() {
         // Answered before a byte of the body is read.
         "early" => respond(400, Pieces::text("{\"code\": 21211}")),
         "large" => {
-            // The second trailer is what a careless upstream would echo.
-            let trailers = trailers(&[("x-trailer", "yes"), ("x-echo", SECRET)]);
+            // The second trailer is what a careless upstream would echo; the others would mean something in a header.
+            let trailers = trailers(&[
+                ("x-trailer", "yes"),
+                ("x-echo", SECRET),
+                ("sidekey-error", "no_key"),
+                ("set-cookie", "a=b"),
+            ]);
             respond(200, Pieces::many(PIECES, PIECE).with_trailers(trailers))
         }
         "endless" => respond(200, Pieces::endless(stopped)),
         _ => {
             let mut body = request.into_body();
-            let (mut sum, mut length, mut trailers) = (Context::new(&SHA256), 0, false);
+            let announced = announced.map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
+            let (mut sum, mut length, mut trailers) = (Context::new(&SHA256), 0, String::new());
             while let Some(Ok(frame)) = body.frame().await {
-                trailers |= frame.is_trailers();
+                trailers.extend(frame.trailers_ref().map(shown));
                 if let Ok(data) = frame.into_data() {
                     sum.update(&data);
                     length += data.len();
                 }
             }
             let sum = hex::encode(sum.finish());
-            respond(
-                201,
-                Pieces::text(&format!("{{\"length\": {length}, \"sum\": \"{sum}\", \"trailers\": {trailers}}}")),
-            )
+            let told = json!({"length": length, "te": te, "sum": sum, "trailers": trailers, "announced": announced});
+            respond(201, Pieces::text(&told.to_string()))
         }
     }
 }
 
 fn trailers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     fields.iter().map(|(name, value)| ((*name).try_into().expect("a name"), HeaderValue::from_static(value))).collect()
+}
+
+/// Trailers in their order.
+fn shown(trailers: &HeaderMap) -> String {
+    let line =
+        |(name, value): (&http::HeaderName, &HeaderValue)| format!("{name}: {}; ", value.to_str().expect("text"));
+    trailers.iter().map(line).collect()
 }
 
 /// What the many pieces come to.
@@ -214,13 +238,14 @@ fn expected_sum() -> String {
 }
 
 #[tokio::test]
-async fn large_bodies_go_up_whole_and_their_trailers_end_at_the_broker() {
+async fn large_bodies_go_up_whole_with_those_trailers_that_may() {
     for pair in PAIRS {
         let between = Between::start(pair).await;
         let mut caller = between.caller().await;
         for _ in 0..2 {
             // Trailers that would be a second proof, if anybody took them for headers.
-            let trailers = trailers(&[("authorization", "Basic eDp5"), ("x-trailer", "yes")]);
+            let trailers =
+                trailers(&[("authorization", "Basic eDp5"), ("x-forwarded-for", "1.2.3.4"), ("x-trailer", "yes")]);
             let body = Pieces::many(PIECES, PIECE).with_trailers(trailers);
             let answer = caller.send(between.request("POST", "upload", body)).await;
             assert_eq!(answer.status(), 201, "{pair:?}");
@@ -230,21 +255,24 @@ async fn large_bodies_go_up_whole_and_their_trailers_end_at_the_broker() {
             let told: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             assert_eq!(told["length"], PIECES * PIECE, "{pair:?}");
             assert_eq!(told["sum"], expected_sum(), "{pair:?}");
-            assert_eq!(told["trailers"], false, "{pair:?}");
+            assert_eq!(told["trailers"], "x-trailer: yes; ", "{pair:?}");
+            assert_eq!(told["te"], "Some(\"trailers\")", "{pair:?}");
+            assert_eq!(told["announced"], "x-trailer, x-echo", "{pair:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn large_bodies_come_down_whole_and_no_trailer_brings_the_secret() {
+async fn large_bodies_come_down_whole_with_those_trailers_that_may_and_no_secret() {
     for pair in PAIRS {
         let between = Between::start(pair).await;
         let mut caller = between.caller().await;
         let answer = caller.send(between.request("GET", "large", Pieces::none())).await;
         assert_eq!(answer.status(), 200, "{pair:?}");
+        assert_eq!(answer.headers()["trailer"], "x-trailer, x-echo", "{pair:?}");
         let whole = answer.into_body().collect().await.expect("a body");
-        let trailers = whole.trailers().cloned().unwrap_or_default();
-        assert!(!format!("{trailers:?}").contains(SECRET), "{pair:?}: {trailers:?}");
+        let masked = format!("x-trailer: yes; x-echo: {}; ", "*".repeat(SECRET.len()));
+        assert_eq!(whole.trailers().map(shown).unwrap_or_default(), masked, "{pair:?}");
         let mut sum = Context::new(&SHA256);
         sum.update(&whole.to_bytes());
         assert_eq!(hex::encode(sum.finish()), expected_sum(), "{pair:?}");

@@ -58,6 +58,11 @@ impl Pieces {
         self
     }
 
+    /// Whether trailers follow.
+    pub fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
+    }
+
     /// A piece by its number: no two of 37 in a row are the same.
     pub fn piece(number: usize, size: usize) -> Bytes {
         static TEXT: OnceLock<Bytes> = OnceLock::new();

@@ -113,6 +113,12 @@ impl Talk {
         std::iter::from_fn(|| self.answer()).collect()
     }
 
+    /// Every byte until the connection ends.
+    pub fn everything(&mut self) -> Vec<u8> {
+        while self.more() {}
+        std::mem::take(&mut self.rest)
+    }
+
     fn more(&mut self) -> bool {
         let mut piece = [0; 16 * 1024];
         match self.stream.read(&mut piece) {

@@ -18,6 +18,8 @@ pub struct Heard {
     pub head: String,
     /// The body as far as it was read, chunks joined.
     pub body: Vec<u8>,
+    /// The trailers of a body in chunks, lines with their ends.
+    pub trailers: String,
     /// Whether the body was read to its end.
     pub whole: bool,
 }
@@ -144,20 +146,31 @@ impl Exchange {
         Some(())
     }
 
-    /// One shape of chunk only: what the broker writes anew has no extensions and no trailers.
+    /// One shape of chunk only: what the broker writes anew has no extensions.
     fn chunks(&mut self) -> Option<()> {
         loop {
             let size = self.line()?;
             let size = usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("a chunk size: {size:?}"));
+            if size == 0 {
+                return self.trailers();
+            }
             while self.rest.len() < size + 2 {
                 self.more().then_some(())?;
             }
             self.heard.body.extend(self.rest.drain(..size));
             let end: Vec<u8> = self.rest.drain(..2).collect();
-            assert_eq!(end, b"\r\n", "the end of a chunk, or no trailer");
-            if size == 0 {
+            assert_eq!(end, b"\r\n", "the end of a chunk");
+        }
+    }
+
+    fn trailers(&mut self) -> Option<()> {
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
                 return Some(());
             }
+            self.heard.trailers.push_str(&line);
+            self.heard.trailers.push_str("\r\n");
         }
     }
 
