@@ -3,6 +3,7 @@
 use super::batch::{Batch, Kind};
 use super::health::{State, Trouble, add};
 use super::line::Stamp;
+use super::pace::Pace;
 use super::shared::{Appended, Shared};
 use super::waiters::{AuditUnavailable, Kept, NOBODY, Waiters};
 use crate::config::{AuditMode, Durability};
@@ -40,6 +41,7 @@ pub(super) struct Core {
     due: Cell<bool>,
     /// Since when the batch has been held up.
     held_since: Cell<Option<Instant>>,
+    pace: Pace,
 }
 
 /// A batch that the scribe has.
@@ -66,6 +68,7 @@ impl Core {
             flusher: RefCell::default(),
             due: Cell::new(false),
             held_since: Cell::new(None),
+            pace: Pace::default(),
         });
         tokio::task::spawn_local(flush_when_due(Rc::downgrade(&core)));
         core
@@ -141,7 +144,7 @@ impl Core {
     /// Writes the batch here, or hands it to the scribe.
     fn write_out(&self) -> Option<Duration> {
         self.held_since.set(None);
-        if self.shared.inline {
+        if self.writes_itself() {
             let mut batch = self.batch.borrow_mut();
             let appended = self.shared.append(self.number, &batch);
             let done = self.settle(&mut batch, appended);
@@ -155,6 +158,15 @@ impl Core {
         self.shared.lanes[self.number].hand_over(batch);
         self.shared.scribe.wake();
         Some(PATIENCE)
+    }
+
+    /// Whether this core writes its batch by itself: it is busy, and a write is a copy that has not hung lately.
+    fn writes_itself(&self) -> bool {
+        if !self.shared.inline {
+            return false;
+        }
+        let now = self.shared.clock.instant();
+        self.pace.is_busy(now) && !self.shared.is_wary(now)
     }
 
     /// Tells whoever waits how a batch went. `false`: it must go again.

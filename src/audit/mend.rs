@@ -46,8 +46,16 @@ pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
     if shared.closed.load(Ordering::SeqCst) {
         return Err(io::Error::other("the trail is closed"));
     }
-    let blanked = mend(shared, &mut slots)?;
-    if !shared.place.holds(slots[0].identity)? || slots.iter().any(|slot| slot.identity != slots[0].identity) {
+    let moved = !shared.place.holds(slots[0].identity)?;
+    let blanked = match mend(shared, &mut slots) {
+        // A disk that was replaced because it can't be written must not stand in the way of the new one.
+        Err(fault) if moved => {
+            tracing::warn!(%fault, "a torn line stays behind in the audit file that was moved away");
+            Vec::new()
+        }
+        mended => mended?,
+    };
+    if moved || slots.iter().any(|slot| slot.identity != slots[0].identity) {
         let why = if slots[0].is_removed() { Why::Removed } else { Why::Renamed };
         if why == Why::Renamed {
             write_to_old(shared, &mut slots);

@@ -19,6 +19,7 @@ mod inbox;
 mod lane;
 mod line;
 mod mend;
+mod pace;
 mod place;
 mod private;
 mod query;

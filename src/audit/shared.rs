@@ -24,8 +24,10 @@ pub(super) struct Shared {
     pub(super) mode: AuditMode,
     pub(super) durability: Durability,
     pub(super) place: Place,
-    /// Whether cores write by themselves: a write is then a copy into the page cache.
+    /// Whether busy cores write by themselves: a write is then a copy into the page cache.
     pub(super) inline: bool,
+    /// Until when they don't, because a write has hung: in microseconds after `began`; 0: never.
+    pub(super) wary_until: AtomicU64,
     pub(super) health: Health,
     /// By writer: 0 is the trail itself.
     pub(super) slots: Box<[Mutex<Slot>]>,
@@ -47,6 +49,9 @@ pub(super) struct Shared {
     pub(super) rotation_due: AtomicBool,
     pub(super) closed: AtomicBool,
 }
+
+/// How long cores leave all writing to the scribe after a write has hung: a disk that hung once will again.
+const WARY: Duration = Duration::from_mins(10);
 
 /// How the writing of a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +147,17 @@ impl Shared {
             tracing::error!(trouble = trouble.name(), "the audit trail can't be written");
         }
         self.ask(Job::Recover);
+    }
+
+    /// A write has hung: for a while, no core writes by itself.
+    pub(super) fn be_wary(&self) {
+        self.wary_until.store(self.since_began(self.clock.instant() + WARY), Ordering::Relaxed);
+    }
+
+    /// Whether a write has hung lately.
+    pub(super) fn is_wary(&self, now: Instant) -> bool {
+        let until = self.wary_until.load(Ordering::Relaxed);
+        until > 0 && self.since_began(now) < until
     }
 
     /// How long the oldest write in progress has been at it.

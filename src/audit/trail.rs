@@ -73,6 +73,7 @@ impl Trail {
             mode: config.mode,
             durability: config.durability,
             inline,
+            wary_until: AtomicU64::new(0),
             place,
             health: Health::default(),
             lanes: slots.iter().map(|_| Lane::default()).collect(),
@@ -92,9 +93,7 @@ impl Trail {
         });
         begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended)?;
         warden::start(&shared, asked, config.retention, config.max_age)?;
-        if !inline {
-            Scribe::start(&shared)?;
-        }
+        Scribe::start(&shared)?;
         Ok(Self(Way::Own(shared)))
     }
 
@@ -147,6 +146,10 @@ impl Trail {
                 });
             }
         };
+        // Known already: whoever asks again does not wait again.
+        if self.trouble().is_some() {
+            return Err(AuditUnavailable);
+        }
         let fields = [("actor", actor), ("action", action), ("subject", subject), ("result", result)];
         let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
         let (reply, answer) = mpsc::sync_channel(1);

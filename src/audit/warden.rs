@@ -111,8 +111,11 @@ impl Warden {
             self.collected = now;
             Self::collect(shared);
         }
-        if shared.longest_write() > PATIENCE && shared.health.state() == State::Up {
-            shared.fault(Trouble::Stuck);
+        if shared.longest_write() > PATIENCE {
+            shared.be_wary();
+            if shared.health.state() == State::Up {
+                shared.fault(Trouble::Stuck);
+            }
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             self.recover(shared);
