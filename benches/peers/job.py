@@ -18,7 +18,7 @@ ACCOUNT = "AC" + "a" * 32
 MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
 KEYS = f"/2010-04-01/Accounts/{ACCOUNT}/Keys.json"
 HOST = "api.twilio.com"
-FORM_BODY = "To=%2B15558675310&From=%2B15017122661&Body=Never+gonna+give+you+up."
+FORM_BODY = "To=%2B15558675310&From=%2B15017122661&Body="
 
 # What is refused in every peer's own language: the account itself, its keys and the alias of the keys.
 CLOSED = (
@@ -50,16 +50,53 @@ class Team:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What is sent, how, and by how many."""
+
+    # plain: TLS nowhere; out: to the upstream only (a sidecar before the real API); both: on both sides.
+    form: str = "plain"
+    # HTTP/2 from the callers; needs form both.
+    h2: bool = False
+    connections: int = 32
+    # Bytes of the form that is POSTed; 0: GET.
+    body: int = 0
+    # Bytes of the answer; 0: one message, about 800.
+    answer: int = 0
+    teams: int = 1000
+    # How many of the teams call, in turn.
+    callers: int = 1
+    # Tokens that sidekey knows, those of the callers among them; 0: one a team.
+    tokens: int = 0
+
+    def words(self) -> str:
+        """For people."""
+        kind = f"HTTP/{'2' if self.h2 else '1.1'} {f'POST of {self.body} bytes' if self.body else 'GET'}"
+        answer = f", answers of {self.answer} bytes" if self.answer else ""
+        tokens = f", {self.tokens} tokens" if self.tokens else ""
+        callers = f", {self.callers} callers" if self.callers > 1 else ""
+        return f"form {self.form}, {kind}{answer}, {self.connections} connections, {self.teams} teams{callers}{tokens}"
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything a peer needs to write its config."""
 
     folder: Path
+    shape: Shape
     teams: list[Team]
     callers: list[Team]
-    tls_in: bool
-    tls_out: bool
     upstream_port: int
     upstream_tls_port: int
+
+    @property
+    def tls_in(self) -> bool:
+        """Whether callers speak TLS."""
+        return self.shape.form == "both"
+
+    @property
+    def tls_out(self) -> bool:
+        """Whether the upstream is spoken to in TLS."""
+        return self.shape.form != "plain"
 
     @property
     def target_port(self) -> int:
@@ -80,6 +117,11 @@ class Start:
     environment: dict[str, str] = field(default_factory=dict)
     # Programs that it needs beside it and whose time is not its own (a log receiver).
     beside: list[list[str]] = field(default_factory=list)
+
+
+def form(length: int) -> str:
+    """A form that sends a message, as long as this."""
+    return FORM_BODY + "a" * (length - len(FORM_BODY))
 
 
 def basic(username: str, password: str) -> str:
@@ -145,3 +187,12 @@ def message() -> str:
         "subresource_uris": {"media": f"/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}/Media.json"},
         "to": "+15558675310", "uri": f"/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}.json",
     })
+
+
+def messages(length: int) -> str:
+    """A page of messages as Twilio lists them, about this long."""
+    one = json.loads(message())
+    count = max(length // (len(message()) + 2), 1)
+    uri = f"{MESSAGES}?PageSize={count}"
+    page = {"end": count - 1, "first_page_uri": f"{uri}&Page=0", "next_page_uri": None, "page": 0, "page_size": count}
+    return json.dumps({**page, "previous_page_uri": None, "start": 0, "uri": uri, "messages": [one] * count})

@@ -1,24 +1,14 @@
-"""The load: wrk for HTTP/1.1, h2load for HTTP/2; one thread, closed loop."""
+"""The load: wrk for HTTP/1.1, h2load for HTTP/2; closed loop."""
 
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .job import FORM_BODY, MESSAGES
+from .job import MESSAGES, Shape, form
 from .process import LOAD_CPU, pinned
 
 UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
-
-
-@dataclass(frozen=True)
-class Load:
-    """What is sent, to every peer alike."""
-
-    folder: Path
-    connections: int
-    post: bool
-    h2: bool
 
 
 @dataclass(frozen=True)
@@ -32,13 +22,22 @@ class Result:
     bad: str
 
 
-def send(load: Load, url: str, proofs: list[str], seconds: int) -> Result:
-    """One round: `proofs` in turn, as fast as answers come."""
-    return (_h2load if load.h2 else _wrk)(load, f"{url}{MESSAGES}", proofs, seconds)
+@dataclass(frozen=True)
+class Load:
+    """What is sent, to every peer alike, and where from."""
+
+    shape: Shape
+    folder: Path
+    cpus: str = LOAD_CPU
+    threads: int = 1
+
+    def send(self, url: str, proofs: list[str], seconds: float) -> Result:
+        """One round: `proofs` in turn, as fast as answers come."""
+        return (_h2load if self.shape.h2 else _wrk)(self, f"{url}{MESSAGES}", proofs, max(round(seconds), 1))
 
 
-def _run(command: list[str], seconds: int) -> str:
-    done = subprocess.run(pinned(LOAD_CPU, command), capture_output=True, text=True, timeout=seconds + 60)
+def _run(load: Load, command: list[str], seconds: int) -> str:
+    done = subprocess.run(pinned(load.cpus, command), capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr[-1000:]}")
     return done.stdout
@@ -51,8 +50,8 @@ def _micros(text: str) -> float:
 
 def _wrk(load: Load, url: str, proofs: list[str], seconds: int) -> Result:
     script = load.folder / "load.lua"
-    headers = 'headers["Content-Type"] = "application/x-www-form-urlencoded"' if load.post else ""
-    method, body = ("POST", f'"{FORM_BODY}"') if load.post else ("GET", "nil")
+    headers = 'headers["Content-Type"] = "application/x-www-form-urlencoded"' if load.shape.body else ""
+    method, body = ("POST", f'"{form(load.shape.body)}"') if load.shape.body else ("GET", "nil")
     listed = ", ".join(f'"{proof}"' for proof in proofs)
     # Requests are written out before the load starts, so that the generator costs next to nothing.
     script.write_text(f"""
@@ -69,8 +68,8 @@ function request()
   return ready[turn]
 end
 """)
-    words = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
-    text = _run(words, seconds)
+    words = ["wrk", f"-t{load.threads}", f"-c{load.shape.connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
+    text = _run(load, words, seconds)
     times = dict(re.findall(r"(50|99)%\s+([\d.]+\w+)", text))
     bad = re.search(r"Non-2xx.*|Socket errors.*", text)
     return Result(
@@ -84,14 +83,14 @@ def _h2load(load: Load, url: str, proofs: list[str], seconds: int) -> Result:
     """Four streams on each of a quarter of the connections. Percentiles from its log of single requests."""
     log = load.folder / "h2load.log"
     log.unlink(missing_ok=True)
-    words = ["h2load", "-t1", f"-c{max(load.connections // 4, 1)}", "-m4", f"-D{seconds}", f"--log-file={log}"]
+    words = ["h2load", f"-t{load.threads}", f"-c{max(load.shape.connections // 4, 1)}", "-m4", f"-D{seconds}", f"--log-file={log}"]
     # h2load knows one set of headers: the first caller speaks for all.
     words += ["-H", f"authorization: {proofs[0]}"]
-    if load.post:
+    if load.shape.body:
         body = load.folder / "body.txt"
-        body.write_text(FORM_BODY)
+        body.write_text(form(load.shape.body))
         words += ["-H", "content-type: application/x-www-form-urlencoded", f"--data={body}"]
-    text = _run([*words, url], seconds)
+    text = _run(load, [*words, url], seconds)
     times = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
     good = int(re.search(r"(\d+) 2xx", text).group(1))
     wrong = {kind: int(n) for n, kind in re.findall(r"(\d+) (failed|errored|timeout|3xx|4xx|5xx)", text) if int(n)}

@@ -1,9 +1,20 @@
 """sidekey itself, its teams declared in the config file."""
 
-from .job import ACCOUNT, Job, Start, free_port
+import hashlib
+
+from .job import ACCOUNT, Job, Start, Team, free_port
 
 
-def prepare(job: Job, binary: str, durability: str) -> Start:
+def digests(job: Job, number: int, team: Team) -> str:
+    """The tokens of one team: its own, and its share of those that nobody presents."""
+    spare = max(job.shape.tokens - len(job.teams), 0)
+    each, more = divmod(spare, len(job.teams))
+    idle = (hashlib.sha256(f"{number} {at}".encode()).hexdigest() for at in range(each + (number < more)))
+    return ", ".join(f'"{digest}"' for digest in (team.digest, *idle))
+
+
+def prepare(job: Job, binary: str, durability: str, cores: int = 0) -> Start:
+    """`cores`: as many as it may use if 0."""
     port = free_port()
     name = f"sidekey-{durability}"
     scheme = "https" if job.tls_out else "http"
@@ -22,10 +33,11 @@ def prepare(job: Job, binary: str, durability: str) -> Start:
         # The certificate is for the host's own name, which is asked for by name wherever it is reached.
         parts.append(f'ca = "{job.path("ca.pem")}"\n')
     parts.append(f'[audit]\nfile = "{job.path(name + ".audit")}"\ndurability = "{durability}"\n')
-    for team in job.teams:
+    parts.append(f"[limits]\ncores = {cores}\n")
+    for number, team in enumerate(job.teams):
         parts.append(
             f'[[team]]\nname = "{team.name}"\nkind = "standard"\naccounts = ["{ACCOUNT}"]\n'
-            f'token_sha256 = ["{team.digest}"]\n'
+            f'token_sha256 = [{digests(job, number, team)}]\n'
             f'key = {{ sid = "{team.key_sid}", secret = "file:{keys / team.name}" }}\n'
         )
     (job.folder / f"{name}.toml").write_text("".join(parts))
