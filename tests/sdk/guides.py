@@ -19,15 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.program import Program, default_binary, run
-from run import Count, listed
+from run import INSTALLED, Count, listed
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs/guides"
 BLOCK = re.compile(r"^```(\w+) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ACCOUNT = "AC00000000000000000000000000000001"
 PAGE_SECONDS = 300
 SID, REFUSED = r"SM[0-9a-f]{32}", r"403 20403"
-# What .NET's, the CLI's and Terraform's pages say is not run: each says why.
-NOT_RUN = {"README.md", "csharp.md", "cli.md", "terraform.md"}
+NOT_RUN = {"README.md"}
+# `dotnet`, where this machine can have it.
+DOTNET = INSTALLED / "dotnet/bin"
 CONFIGS = {"kubernetes.md", "systemd.md", "gateway.md"}
 
 
@@ -40,6 +41,8 @@ class Case:
     expected: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     messages: int = 1
+    # A page that only sets variables is tried with another page's program: that page, and how it is run.
+    borrowed: tuple[str, str] | None = None
 
 
 class Place:
@@ -109,6 +112,8 @@ key = {{ sid = "{self.key['sid']}", secret = "env:KEY" }}
         """The page's own addresses and files as those of this run."""
         for old, new in (
             ("127.0.0.1:8080", f"127.0.0.1:{self.proxy}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls}"),
+            ("localhost:8443", f"localhost:{self.tls}"), ("/etc/sidekey/server.pem", str(self.folder / "server.pem")),
+            ("/etc/sidekey/both.pem", str(self.folder / "both.pem")), ('"127.0.0.1", 8080', f'"127.0.0.1", {self.proxy}'),
             ("proxyPort=8080", f"proxyPort={self.proxy}"), ("/etc/sidekey/ca.pem", str(self.folder / "ca/ca.pem")),
         ):
             text = text.replace(old, new)
@@ -138,23 +143,39 @@ def cases(folder: Path) -> list[Case]:
         Case("php", "php.md", [f"201 {SID}", REFUSED]),
         Case("curl", "curl.md", [f'"sid": "{SID}"', '"code": 20403', '"messages": ', '"services": ', '"team":"billing"']),
     ]
+    found.append(Case("terraform", "terraform.md", [r"HTTP/2\.0 201 ", r"HTTP/2\.0 403 "], {"HOME": str(folder)},
+                      borrowed=("go.md", "go run send.go")))
+    cli = INSTALLED / "cli/node_modules/.bin"
+    found.append(Case("twilio-cli", "cli.md", [SID, r'"body": "Hello"', "exit 20"],
+                      {"PATH": f"{cli}:{os.environ['PATH']}", "HOME": str(folder)}))
+    if DOTNET.exists():
+        found.append(Case("csharp", "csharp.md", [r"^201 ", r"403 management_resource"],
+                          {"PATH": f"{DOTNET}:{os.environ['PATH']}", "HOME": str(folder)}))
+    else:
+        NOT_RUN.add("csharp.md")
+    old_python, old_node = listed("python")[0], listed("node")[0]
+    found.append(Case("old SDKs", "old.md", [f"{SID}\n403 20403\n{SID}\n\\d+\n{SID}\n403 20403\n{SID}"], {
+        "PYTHONPATH": f"{with_our_ca(old_python, folder, 'twilio', 'conf/cacert.pem')}:{old_python}",
+        "NODE_PATH": str(old_node / "node_modules")}, 4))
     for version in listed("python"):
         if not version.name.startswith("5."):
             path = str(version)
             if version.name.startswith("6."):
-                path = f"{with_our_ca(version, folder)}:{path}"
+                path = f"{with_our_ca(version, folder, 'certifi', 'cacert.pem')}:{path}"
             found.append(Case(f"twilio-python {version.name}", "python.md", [SID, REFUSED, f"{SID}\n\\d+"], {"PYTHONPATH": path}, 2))
     for version in listed("node"):
+        if version == old_node:
+            continue
         found.append(Case(f"twilio-node {version.name}", "node.md", [SID, REFUSED, f"{SID}\n\\d+"],
                           {"NODE_PATH": str(version / "node_modules")}, 2))
     return found
 
 
-def with_our_ca(version: Path, folder: Path) -> Path:
-    """A copy of the bundle that twilio-python 6 reads, with the private CA: the page's note says how."""
-    copy = folder / "certifi"
-    shutil.copytree(version / "certifi", copy / "certifi", dirs_exist_ok=True)
-    bundle = copy / "certifi/cacert.pem"
+def with_our_ca(version: Path, folder: Path, package: str, bundle: str) -> Path:
+    """A copy of the package whose bundle twilio-python 5 or 6 reads, with the private CA: the page says how."""
+    copy = folder / f"{package}-of-{version.name}"
+    shutil.copytree(version / package, copy / package, dirs_exist_ok=True)
+    bundle = copy / package / bundle
     bundle.write_text(bundle.read_text() + (folder / "ca/ca.pem").read_text())
     return copy
 
@@ -168,6 +189,12 @@ def follow(place: Place, case: Case, count: Count) -> None:
                 script.append(place.here(text))
             else:
                 (Path(folder) / name).write_text(place.here(text))
+        if case.borrowed:
+            page, command = case.borrowed
+            for name, text in blocks(page):
+                if name != "run":
+                    (Path(folder) / name).write_text(place.here(text))
+            script.append(command)
         before = len(place.seen())
         environment = {**clean(), "SIDEKEY_TOKEN": place.token, **case.environment}
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", "\n".join(script)], cwd=folder, env=environment,
