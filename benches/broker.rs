@@ -68,6 +68,7 @@ fn line(world: &World) -> Line {
             recorder: trail.recorder(0),
             metrics: Metrics::default().core(),
             buffers,
+            bodies: Arc::default(),
             tls: Arc::new(CallerTls::open(&config, None, |_| false, &clock).expect("no TLS is configured")),
             clock,
         };

@@ -1,1 +1,5 @@
 //! Slots, buckets and ceilings.
+
+mod budget;
+
+pub use budget::{Budget, Share};

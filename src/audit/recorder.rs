@@ -98,6 +98,11 @@ impl Guard {
         })
     }
 
+    /// Keeps what is known so far of a request that is not judged yet: its caller may leave before.
+    pub fn know(&mut self, facts: &Facts<'_>) {
+        self.tell(facts);
+    }
+
     fn tell(&mut self, facts: &Facts<'_>) {
         self.facts.clear();
         let (out, private) = (&mut self.facts, &self.recorder.core.shared.private);

@@ -1,5 +1,7 @@
 //! Bodies that are read before they are sent: those of the few operations that take an account in the body.
 
+use super::Broker;
+use crate::admission::Share;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Framing, RequestHead};
 use crate::twilio::accounts::{Selectors, Unreadable, inspect_body};
@@ -45,26 +47,59 @@ pub struct Preread<'c, C> {
     body: &'c [u8],
 }
 
-impl<'c, C: Caller> Preread<'c, C> {
-    /// Reads the whole body into `body`, up to `ceiling` bytes.
+/// A body in memory. All of a process together stay within `limits.max_body_memory`.
+#[derive(Debug)]
+pub struct HeldBody {
+    bytes: Vec<u8>,
+    share: Share,
+}
+
+impl HeldBody {
+    /// The body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes a piece, within the ceilings of one body and of all.
+    fn take(&mut self, piece: &[u8], (one, all): (u64, u64)) -> Result<(), BodyFault> {
+        let needed = self.bytes.len() + piece.len();
+        if needed as u64 > one {
+            return Err(BodyFault::TooLarge);
+        }
+        let room = self.bytes.capacity();
+        if needed > room {
+            // Twice as much each time, as a vector grows; but never beyond what one body may have.
+            let grown = needed.max(room.saturating_mul(2)).min(usize::try_from(one).unwrap_or(usize::MAX));
+            if !self.share.grow((grown - room) as u64, all) {
+                return Err(BodyFault::NoRoom);
+            }
+            self.bytes.reserve_exact(grown - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+impl Broker {
+    /// Reads a caller's whole body.
     ///
     /// # Errors
     /// [`BodyFault`].
-    pub async fn read(caller: &mut C, ceiling: u64, body: &mut Vec<u8>) -> Result<(), BodyFault> {
+    pub async fn read_body<C: Caller>(&self, caller: &mut C) -> Result<HeldBody, BodyFault> {
+        let mut body = HeldBody { bytes: Vec::new(), share: self.bodies.share() };
         loop {
             let piece = caller.fill().await?;
             let taken = piece.len();
             if taken == 0 {
-                return Ok(());
+                return Ok(body);
             }
-            if body.len() as u64 + taken as u64 > ceiling {
-                return Err(BodyFault::TooLarge);
-            }
-            body.extend_from_slice(piece);
+            body.take(piece, (self.limits.max_body, self.limits.max_body_memory))?;
             caller.consume(taken);
         }
     }
+}
 
+impl<'c, C: Caller> Preread<'c, C> {
     /// A caller that shows this body.
     pub const fn new(caller: &'c mut C, body: &'c [u8]) -> Self {
         Self { caller, body }

@@ -22,7 +22,7 @@ impl Line<'_, '_, '_> {
         match (self.head.method, path) {
             ("GET", "/.sidekey/whoami") => Ok(Granted::Local(self.whoami())),
             ("POST", "/.sidekey/access-tokens") => match self.inspected {
-                None if framing != Framing::Length(0) => Ok(Granted::ReadBody),
+                None if framing != Framing::Length(0) => Ok(Granted::ReadBody { operation: MINT, account: None }),
                 body => self.mint(body.map_or(b"", |body| body.bytes)).map(Granted::Local),
             },
             _ => Err(Stop::because(Reason::MalformedRequest, "no such resource under /.sidekey/")),

@@ -12,12 +12,13 @@ mod refuse;
 mod request_ids;
 mod tunnel;
 
-pub use inspect::{Inspected, Preread};
+pub use inspect::{HeldBody, Inspected, Preread};
 pub use prepare::{Forward, Local, Opened, Own, Prepared, Refuse};
 pub use refuse::Refused;
 pub use tunnel::{PendingTunnel, Tunnel};
 
 use self::request_ids::RequestIds;
+use crate::admission::Budget;
 use crate::audit::{Guard, Outcome, Peer, Recorder};
 use crate::authn::{Authn, ConnectionProof};
 use crate::clock::Clock;
@@ -49,6 +50,8 @@ pub struct Broker {
     pub metrics: Arc<metrics::Core>,
     /// Spare buffers.
     pub buffers: Rc<Buffers>,
+    /// What bodies that are read before they are sent take, on all cores together.
+    pub bodies: Arc<Budget>,
     /// TLS towards callers.
     pub tls: Arc<CallerTls>,
     /// Time.
@@ -82,6 +85,8 @@ pub struct Parts {
     pub metrics: Arc<metrics::Core>,
     /// Spare buffers.
     pub buffers: Rc<Buffers>,
+    /// What bodies that are read before they are sent take, on all cores together.
+    pub bodies: Arc<Budget>,
     /// TLS towards callers.
     pub tls: Arc<CallerTls>,
     /// Time.
@@ -106,7 +111,7 @@ pub struct Connection {
 impl Broker {
     /// A broker for one core.
     pub fn new(parts: Parts, config: &crate::config::Config) -> Self {
-        let Parts { authn, directory, pool, recorder, metrics, buffers, tls, clock } = parts;
+        let Parts { authn, directory, pool, recorder, metrics, buffers, bodies, tls, clock } = parts;
         let limits = config.limits.clone();
         let response_timeout = config.upstream.response_timeout;
         let ids = RequestIds::new();
@@ -117,6 +122,7 @@ impl Broker {
             recorder,
             metrics,
             buffers,
+            bodies,
             tls,
             clock,
             limits,

@@ -9,7 +9,7 @@ use crate::authn::{Caller, Presented, Refusal};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::http1::{Framing, FramingError, RequestHead, request_framing};
-use crate::ids::{RequestId, TokenId};
+use crate::ids::{AccountSid, RequestId, TokenId};
 use crate::inject::{Outbound, inject};
 use crate::keys::{Lease, lease};
 use crate::policy::{self, Judged, Subject, Target};
@@ -151,11 +151,12 @@ impl Broker {
         if head.method == "CONNECT" {
             return self.prepare_tunnel(opened, head, connection);
         }
-        let (parts, mut facts) = read(head);
+        let (mut opened, (parts, mut facts)) = (opened, read(head));
         let caller = match self.caller(head, connection, parts) {
             Ok(caller) => caller,
             Err(refusal) => {
                 if let (Some(coming), false) = (refusal.coming, opened.waited) {
+                    opened.guard.know(&facts);
                     return Prepared::Wait(Box::new((Opened { waited: true, ..opened }, coming)));
                 }
                 facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
@@ -174,7 +175,12 @@ impl Broker {
                 }))
             }
             Ok(Granted::Local(answer)) => Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer)))),
-            Ok(Granted::ReadBody) => Prepared::ReadBody(opened),
+            Ok(Granted::ReadBody { operation, account }) => {
+                (facts.operation, facts.account) = (Some(operation), account.as_ref());
+                // A caller that leaves meanwhile is recorded with it.
+                opened.guard.know(&facts);
+                Prepared::ReadBody(opened)
+            }
             Err(stop) => {
                 facts.operation = stop.operation;
                 self.refuse(opened, &facts, &stop)
@@ -292,7 +298,7 @@ impl Broker {
 /// What the straight line came to.
 pub(super) enum Granted<'h> {
     Local(OwnAnswer),
-    ReadBody,
+    ReadBody { operation: &'static str, account: Option<AccountSid> },
     Forward { judged: Judged<'h>, lease: Lease, outbound: Outbound },
 }
 
@@ -332,9 +338,6 @@ impl<'b> Line<'_, '_, 'b> {
             return self.local(parts.path, framing);
         }
         let judged = self.judge(parts, host)?;
-        if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {
-            return Ok(Granted::ReadBody);
-        }
         if let Framing::Length(length) = framing
             && length > self.broker.limits.max_body
         {
@@ -342,6 +345,10 @@ impl<'b> Line<'_, '_, 'b> {
                 operation: Some(judged.grant.operation().name()),
                 ..Stop::because(Reason::BodyTooLarge, "Content-Length")
             });
+        }
+        if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {
+            let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
+            return Ok(Granted::ReadBody { operation, account });
         }
         let now = self.broker.clock.unix_seconds();
         let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, now)

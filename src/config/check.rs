@@ -89,6 +89,7 @@ struct Placed<T> {
 fn limits(root: &mut Section<'_, '_>) -> Limits {
     let mut limits = Limits {
         max_body: defaults::MAX_BODY,
+        max_body_memory: defaults::MAX_BODY_MEMORY,
         max_head: defaults::MAX_HEAD,
         max_connections: defaults::MAX_CONNECTIONS,
         head_timeout: defaults::HEAD_TIMEOUT,
@@ -103,6 +104,11 @@ fn limits(root: &mut Section<'_, '_>) -> Limits {
     // A wait of less than 100 ms breaks callers on a busy machine; one of more than an hour is no ceiling.
     let wait = || duration_in(Duration::from_millis(100)..=Duration::from_hours(1));
     limits.max_body = table.or("max_body", limits.max_body, size_in(1..=1 << 40));
+    limits.max_body_memory = table.or("max_body_memory", limits.max_body_memory.max(limits.max_body), |entry| {
+        let mend = format!("write at least what one body may have, {} bytes", limits.max_body);
+        let bytes = size_in(1..=1 << 40)(entry)?;
+        if bytes < limits.max_body { Err(Wrong::new("is less than max_body", mend)) } else { Ok(bytes) }
+    });
     let head = table.get("max_head", size_in(4 << 10..=1 << 20));
     limits.max_head = head.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limits.max_head);
     limits.max_connections = table.or("max_connections", limits.max_connections, count_in(1..=1 << 20));

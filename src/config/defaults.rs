@@ -30,6 +30,10 @@ pub const AUDIT_MAX_AGE: Duration = Duration::from_hours(24);
 /// `limits.max_body`, bytes: 16 MiB; Twilio's largest documented upload (a fax or media file) is smaller.
 pub const MAX_BODY: u64 = 16 << 20;
 
+/// `limits.max_body_memory`, bytes: 256 MiB, sixteen of the largest bodies at once or 65,536 of 4 KiB. Only the operations
+/// that take an account in their body have it read before it is sent; all others stream.
+pub const MAX_BODY_MEMORY: u64 = 256 << 20;
+
 /// `limits.max_head`, bytes: 64 KiB; a Twilio request line with every documented filter is under 8 KiB, and a JWT proof
 /// of 16 KiB still fits.
 pub const MAX_HEAD: usize = 64 << 10;

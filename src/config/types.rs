@@ -300,6 +300,8 @@ pub enum Durability {
 pub struct Limits {
     /// Bytes of one request body.
     pub max_body: u64,
+    /// Bytes of all request bodies that are held in memory together, because they are read before they are sent.
+    pub max_body_memory: u64,
     /// Bytes of one request head.
     pub max_head: usize,
     /// Caller connections, all listeners together.

@@ -25,6 +25,8 @@ pub enum BodyFault {
     Malformed(&'static str),
     /// It is larger than `limits.max_body`.
     TooLarge,
+    /// All bodies in memory together would be larger than `limits.max_body_memory`.
+    NoRoom,
     /// It stalled longer than `limits.body_timeout`.
     Late,
 }
@@ -35,6 +37,7 @@ impl BodyFault {
         match self {
             Self::Gone | Self::Malformed(_) | Self::Late => Reason::MalformedRequest,
             Self::TooLarge => Reason::BodyTooLarge,
+            Self::NoRoom => Reason::Overloaded,
         }
     }
 
@@ -44,6 +47,7 @@ impl BodyFault {
             Self::Gone => "the caller hung up",
             Self::Malformed(what) => what,
             Self::TooLarge => "limits.max_body",
+            Self::NoRoom => "limits.max_body_memory",
             Self::Late => "the body did not arrive in time",
         }
     }

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::tls;
-use crate::broker::{Broker, Connection, Ended, Inspected, Prepared, Preread, Tunnel};
+use crate::broker::{Broker, Connection, Ended, HeldBody, Inspected, Prepared, Preread, Tunnel};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::headers;
@@ -129,11 +129,14 @@ async fn run(
         // Both are dealt with where heads are read.
         Prepared::Tunnel(_) | Prepared::Wait(..) => return Ended { close: true },
     };
-    let mut body = Vec::new();
-    let read = Preread::read(caller, broker.limits.max_body, &mut body).await;
-    let own = match read {
-        Err(BodyFault::Gone) => return Ended { close: true },
+    let read = broker.read_body(caller).await;
+    let own = match &read {
+        Err(BodyFault::Gone) => {
+            broker.metrics.aborted();
+            return Ended { close: true };
+        }
         Err(fault) => {
+            let fault = *fault;
             let refused =
                 parse_request(head.unwrap_or_default(), |head, _| broker.refuse_body(opened, head, connection, fault));
             match refused {
@@ -141,9 +144,9 @@ async fn run(
                 Ok(None) | Err(_) => return Ended { close: true },
             }
         }
-        Ok(()) => {
+        Ok(body) => {
             let judged = parse_request(head.unwrap_or_default(), |head, _| {
-                broker.prepare(opened, head, connection, Some(&Inspected::new(head, &body)))
+                broker.prepare(opened, head, connection, Some(&Inspected::new(head, body.bytes())))
             });
             match judged {
                 Ok(Some(prepared)) => prepared,
@@ -151,8 +154,9 @@ async fn run(
             }
         }
     };
+    let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
     match own {
-        Prepared::Forward(forward) => broker.carry(&mut Preread::new(caller, &body), *forward, watch).await,
+        Prepared::Forward(forward) => broker.carry(&mut Preread::new(caller, body), *forward, watch).await,
         Prepared::Own(own) => broker.answer(caller, own).await,
         Prepared::ReadBody(_) | Prepared::Tunnel(_) | Prepared::Wait(..) => Ended { close: true },
     }

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::h2_caller::H2Caller;
-use crate::broker::{Broker, Connection, Inspected, Prepared, Preread};
+use crate::broker::{Broker, Connection, HeldBody, Inspected, Prepared, Preread};
 use crate::error::Reason;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Field, RequestHead, check_fields};
@@ -112,19 +112,22 @@ async fn run(
         Prepared::ReadBody(opened) => opened,
         judged => return finish(broker, caller, judged, watch).await,
     };
-    let mut body = Vec::new();
-    let prepared = match Preread::read(caller, broker.limits.max_body, &mut body).await {
-        Err(BodyFault::Gone) => return,
+    let read = broker.read_body(caller).await;
+    let prepared = match &read {
+        Err(BodyFault::Gone) => return broker.metrics.aborted(),
         Err(fault) => match Head::read(parts, caller) {
-            Ok(head) => broker.refuse_body(opened, &head.view(), connection, fault),
+            Ok(head) => broker.refuse_body(opened, &head.view(), connection, *fault),
             Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
         },
-        Ok(()) => match Head::read(parts, caller) {
-            Ok(head) => broker.prepare(opened, &head.view(), connection, Some(&Inspected::new(&head.view(), &body))),
+        Ok(body) => match Head::read(parts, caller) {
+            Ok(head) => {
+                broker.prepare(opened, &head.view(), connection, Some(&Inspected::new(&head.view(), body.bytes())))
+            }
             Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
         },
     };
-    finish(broker, &mut Preread::new(caller, &body), prepared, watch).await;
+    let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
+    finish(broker, &mut Preread::new(caller, body), prepared, watch).await;
 }
 
 /// Carries or answers; how it ended is the stream's business alone.

@@ -249,5 +249,7 @@ fn share(
     let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
-    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, _tending: tending, connector })
+    // What requests of the old configuration still hold counts.
+    let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
+    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, bodies, _tending: tending, connector })
 }

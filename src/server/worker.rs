@@ -2,6 +2,7 @@
 
 use super::accept;
 use super::core::Core;
+use crate::admission::Budget;
 use crate::audit::Trail;
 use crate::authn::jwks::Tending;
 use crate::authn::jwt::Jwts;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub tls: Arc<CallerTls>,
     /// Whose certificates and peers are whose.
     pub rules: Arc<ConnectionRules>,
+    /// What bodies that are read before they are sent take.
+    pub bodies: Arc<Budget>,
     /// Keeps their key sets fresh as long as this is what requests are handled with.
     pub _tending: Option<Arc<Tending>>,
     /// Opens upstream connections.
@@ -123,6 +126,7 @@ impl Worker {
             recorder: recorder.clone(),
             metrics: Arc::clone(&self.metrics),
             buffers: Rc::clone(buffers),
+            bodies: Arc::clone(&shared.bodies),
             tls: Arc::clone(&shared.tls),
             clock: self.clock.clone(),
         };

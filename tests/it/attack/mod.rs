@@ -11,6 +11,7 @@ mod bodies;
 mod fixture;
 mod framing;
 mod headers;
+mod held;
 mod leaks;
 mod operations;
 mod paths;

@@ -2,6 +2,7 @@
 
 use super::{MAX_FIELDS, Selectors, Unreadable};
 use crate::twilio::accounts::{Kind, Reach};
+use crate::twilio::path::is_method_override;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -10,10 +11,11 @@ const MAX_DEPTH: usize = 32;
 
 /// Reads a whole JSON text.
 pub(super) fn selectors(body: &[u8]) -> Result<Selectors, Unreadable> {
-    let mut walk = Walk { found: Vec::new(), left: MAX_FIELDS, too_much: false };
+    let mut walk = Walk { found: Vec::new(), left: MAX_FIELDS, too_much: false, overrides: false };
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Value { walk: &mut walk, kind: None, depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end());
     match read {
+        Ok(()) if walk.overrides => Err(Unreadable::MethodOverride),
         Ok(()) => Ok(Selectors(walk.found)),
         Err(_) if walk.too_much => Err(Unreadable::TooMuch),
         Err(_) => Err(Unreadable::Syntax),
@@ -25,6 +27,8 @@ struct Walk {
     /// How many more values may come.
     left: usize,
     too_much: bool,
+    /// A member at the top asks for another method.
+    overrides: bool,
 }
 
 /// One value, and the kind of selector whose value it is.
@@ -109,6 +113,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         self.walk.found.extend(self.kind.map(|_| Reach::Others));
         while let Some(name) = map.next_key::<String>()? {
             let kind = Kind::of(name.bytes());
+            self.walk.overrides |= depth == 1 && is_method_override(name.as_bytes());
             map.next_value_seed(Value { walk: self.walk, kind, depth })?;
         }
         Ok(())

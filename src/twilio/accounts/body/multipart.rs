@@ -5,6 +5,7 @@
 
 use super::{MAX_FIELDS, Selectors, Unreadable};
 use crate::twilio::accounts::Kind;
+use crate::twilio::path::is_method_override;
 use memchr::memmem;
 
 /// Whether a boundary is what RFC 2046 allows, without the bytes that would need quoting.
@@ -26,6 +27,9 @@ pub(super) fn selectors(boundary: &str, body: &[u8]) -> Result<Selectors, Unread
         let part = rest.strip_prefix(b"\r\n").ok_or(Unreadable::Syntax)?;
         let end = finder.find(part).ok_or(Unreadable::Syntax)?;
         let name = name_and_value(&part[..end])?;
+        if is_method_override(name.0.as_bytes()) {
+            return Err(Unreadable::MethodOverride);
+        }
         if let Some(kind) = Kind::of(name.0.bytes()) {
             found.extend(kind.reach(&String::from_utf8_lossy(name.1)));
         }

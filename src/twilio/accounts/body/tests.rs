@@ -43,6 +43,21 @@ fn forms_are_read_in_every_spelling() {
 }
 
 #[test]
+fn bodies_do_not_change_the_method() {
+    let json = "application/json";
+    let refused = Err(Unreadable::MethodOverride);
+    for body in ["_method=DELETE", "a=b&_METHOD=delete", "%5fmethod=x", "a;_method", "X-HTTP-Method-Override=PUT"] {
+        assert_eq!(reaches(FORM, body), refused, "{body}");
+    }
+    assert_eq!(reaches(MULTIPART, &format!("{}--b--", part("_method", "DELETE"))), refused);
+    assert_eq!(reaches(json, r#"{"a":1,"_method":"DELETE"}"#), refused);
+    for body in ["Method=GET", "StatusCallbackMethod=POST", "_=1", "x=_method"] {
+        assert_eq!(reaches(FORM, body), Ok(vec![]), "{body}");
+    }
+    assert_eq!(reaches(json, r#"{"a":{"_method":"x"}}"#), Ok(vec![]));
+}
+
+#[test]
 fn json_is_read_at_every_depth_and_every_repetition() {
     let json = "application/json; charset=utf-8";
     let nested = format!(r#"{{"a":[{{"account_sid":"{OURS}","account_sid":null}}],"b":{{"accountSid":["{OURS}"]}}}}"#);
