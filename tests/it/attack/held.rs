@@ -18,10 +18,11 @@ fn begun(fixture: &Fixture, bytes: usize) -> Talk {
     talk
 }
 
-/// Asks until the answer has this status.
+/// Asks until the answer has this status; `before` each time does something about it.
 #[track_caller]
-fn until(fixture: &Fixture, status: u16) -> Answered {
+fn until(fixture: &Fixture, status: u16, mut before: impl FnMut()) -> Answered {
     for _ in 0..500 {
+        before();
         let answer = fixture.ask("POST", NUMBER, FORM, &vec![b'x'; 60_000]).expect("an answer");
         if answer.status == status {
             return answer;
@@ -35,9 +36,9 @@ fn until(fixture: &Fixture, status: u16) -> Answered {
 fn bodies_in_memory_have_a_ceiling_together() {
     let limits = "max_body = \"64KiB\"\nmax_body_memory = \"128KiB\"\nbody_timeout = \"1m\"";
     let fixture = Fixture::start_with("response_timeout = \"30s\"", limits, agree);
-    // On whichever cores they are.
-    let mut held: Vec<Talk> = (0..2).map(|_| begun(&fixture, 60_000)).collect();
-    let answer = until(&fixture, 503);
+    // Two fill it, on whichever cores they are; one that comes while another request has the room is refused itself.
+    let mut held = Vec::new();
+    let answer = until(&fixture, 503, || held.push(begun(&fixture, 60_000)));
     assert_eq!((answer.header("sidekey-error"), answer.header("retry-after")), (Some("overloaded"), Some("1")));
     assert_eq!((answer.refusal().1, answer.header("connection")), (20503, Some("close")), "{answer:?}");
     // What streams takes no part in it, and what needs no body neither.
@@ -45,7 +46,7 @@ fn bodies_in_memory_have_a_ceiling_together() {
     let bare = fixture.ask("GET", NUMBER, "", b"").expect("an answer");
     assert_eq!((streamed.status, bare.status), (200, 200));
     held.iter_mut().for_each(Talk::hang_up);
-    until(&fixture, 200);
+    until(&fixture, 200, || ());
     drop(held);
     let (records, _) = fixture.end();
     let outcomes = |reason: &str| {
@@ -54,7 +55,7 @@ fn bodies_in_memory_have_a_ceiling_together() {
     };
     assert!(!outcomes("overloaded").is_empty());
     let gone = outcomes("aborted");
-    assert_eq!(gone.len(), 2, "{gone:?}");
+    assert!(!gone.is_empty());
     for record in outcomes("overloaded").iter().chain(&gone) {
         let told = ["team", "operation", "account", "method", "path"].map(|name| &record[name]);
         let want = ["billing", "api:IncomingPhoneNumbers:update", OURS, "POST", NUMBER].map(Value::from);
