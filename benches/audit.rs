@@ -48,6 +48,7 @@ impl Told {
 
     fn facts(&self) -> Facts<'_> {
         Facts {
+            judged: true,
             team: Some(&self.team),
             proof_id: Some("9f86d081884c7d65"),
             method: b"POST",
@@ -66,7 +67,8 @@ const OUTCOME: Outcome<'static> = Outcome {
     upstream_request_id: Some(b"RQ00000000000000000000000000000001"),
     bytes_in: 61,
     bytes_out: 812,
-    upstream_us: Some(41_000),
+    sent: None,
+    ended: None,
 };
 
 /// What this thread has spent on a CPU so far.

@@ -75,7 +75,7 @@ fn line(world: &World) -> Line {
         Broker::new(parts, &config)
     });
     let peer = Peer::Ip("127.0.0.1:40000".parse().expect("an address"));
-    let connection = Connection { peer, proof: None, only_host: None, server_name: None, secure: false };
+    let connection = Connection::new(peer, None, false);
     Line { runtime, broker, connection, _folder: folder }
 }
 

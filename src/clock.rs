@@ -11,6 +11,31 @@ pub struct Clock {
     turned: Option<Arc<AtomicI64>>,
 }
 
+/// A point in time on both clocks: a request reads the wall clock once, and counts from there.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    instant: Instant,
+    unix_micros: u64,
+}
+
+impl Moment {
+    /// On the monotonic clock.
+    pub const fn instant(&self) -> Instant {
+        self.instant
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn unix_micros(&self) -> u64 {
+        self.unix_micros
+    }
+
+    /// Microseconds from here to `later`; 0 if it is none.
+    pub fn micros_to(&self, later: Instant) -> u64 {
+        let passed = later.saturating_duration_since(self.instant);
+        passed.as_secs().saturating_mul(1_000_000).saturating_add(passed.subsec_micros().into())
+    }
+}
+
 impl Clock {
     /// The machine's own clock.
     pub const fn system() -> Self {
@@ -32,7 +57,7 @@ impl Clock {
     /// Microseconds since the Unix epoch; 0 before it.
     pub fn unix_micros(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let micros = now.as_secs().saturating_mul(1_000_000).saturating_add(now.subsec_micros().into());
         match &self.turned {
             None => micros,
             Some(turned) => micros.saturating_add_signed(turned.load(Ordering::Relaxed).saturating_mul(1_000_000)),
@@ -42,6 +67,11 @@ impl Clock {
     /// Seconds since the Unix epoch.
     pub fn unix_seconds(&self) -> u64 {
         self.unix_micros() / 1_000_000
+    }
+
+    /// Now, on both clocks.
+    pub fn moment(&self) -> Moment {
+        Moment { instant: self.instant(), unix_micros: self.unix_micros() }
     }
 
     /// A monotonic instant, for durations and deadlines.

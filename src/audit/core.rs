@@ -75,29 +75,29 @@ impl Core {
     }
 
     /// Renders one line into the turn's batch; whoever wants to know waits.
-    pub(super) fn record(self: &Rc<Self>, kind: Kind, render: impl FnOnce(&mut Vec<u8>)) -> Kept {
+    pub(super) fn record(self: &Rc<Self>, kind: Kind, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) -> Kept {
         if let State::Down(_) = self.shared.health.state() {
             if kind == Kind::Intent {
                 self.count_unkept(1);
             }
             if kind != Kind::Intent || self.shared.mode == AuditMode::BestEffort {
-                self.push(kind, NOBODY, render);
+                self.push(kind, NOBODY, unix_micros, render);
             }
             return Kept::settled(self.clone(), self.unkept());
         }
         if self.shared.durability == Durability::Buffered {
-            self.push(kind, NOBODY, render);
+            self.push(kind, NOBODY, unix_micros, render);
             return Kept::settled(self.clone(), Ok(()));
         }
         let place = self.waiters.borrow_mut().take();
-        self.push(kind, place, render);
+        self.push(kind, place, unix_micros, render);
         Kept::waiting(self.clone(), place)
     }
 
     /// Renders one line into the turn's batch; `place` is who waits for it.
-    pub(super) fn push(&self, kind: Kind, place: usize, render: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn push(&self, kind: Kind, place: usize, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) {
         let mut batch = self.batch.borrow_mut();
-        self.stamp.borrow_mut().begin(batch.buffer(), self.shared.clock.unix_micros());
+        self.stamp.borrow_mut().begin(batch.buffer(), unix_micros);
         render(batch.buffer());
         batch.seal(kind, place);
         if !self.due.replace(true)

@@ -2,6 +2,7 @@
 
 use crate::ids::{AccountSid, KeySid, TeamId};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Facts<'a> {
     pub host: &'a [u8],
     /// The path. A query may still hang on it; it is not recorded.
     pub path: &'a [u8],
+    /// Method, host and path were judged: they are printable ASCII without quotes or backslashes, and not too long.
+    pub judged: bool,
     /// The operation, as `explain` prints it.
     pub operation: Option<&'a str>,
     /// The account in the path or in a selector.
@@ -47,8 +50,10 @@ pub struct Outcome<'a> {
     pub bytes_in: u64,
     /// Bytes of the answer body.
     pub bytes_out: u64,
-    /// Microseconds from the first byte sent upstream to the last byte of its answer.
-    pub upstream_us: Option<u64>,
+    /// When the request was sent upstream; `None`: it was not.
+    pub sent: Option<Instant>,
+    /// When it ended; `None`: now.
+    pub ended: Option<Instant>,
 }
 
 /// Why a request was refused.

@@ -1,7 +1,7 @@
 //! Where the trail is written: a named file, or a stream (stdout, a pipe).
 
 use super::rotate::folder;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -61,7 +61,7 @@ impl Place {
     pub(super) fn holds(&self, identity: Identity) -> io::Result<bool> {
         match self {
             Self::Stream(_) => Ok(true),
-            Self::File { name, .. } => match rustix::fs::statat(CWD, name, AtFlags::empty()) {
+            Self::File { name, .. } => match rustix::fs::statx(CWD, name, AtFlags::empty(), WHICH) {
                 Ok(found) => Ok(of(&found) == identity),
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
                 Err(fault) => Err(fault.into()),
@@ -102,10 +102,15 @@ impl Place {
 
 /// Which file is open, and whether any name leads to it.
 pub(super) fn identify(file: &File) -> io::Result<(Identity, bool)> {
-    let found = rustix::fs::fstat(file)?;
-    Ok((of(&found), found.st_nlink > 0))
+    let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, WHICH)?;
+    Ok((of(&found), found.stx_nlink > 0))
 }
 
-fn of(found: &Stat) -> Identity {
-    Identity { device: found.st_dev, inode: found.st_ino }
+/// Not the times: asking for them makes the kernel give the next write a time of its own, and each write of a busy trail
+/// would then change the inode as well.
+const WHICH: StatxFlags = StatxFlags::INO.union(StatxFlags::NLINK);
+
+fn of(found: &Statx) -> Identity {
+    let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+    Identity { device, inode: found.stx_ino }
 }

@@ -53,6 +53,9 @@ pub(super) struct Shared {
 /// How long cores leave all writing to the scribe after a write has hung: a disk that hung once will again.
 const WARY: Duration = Duration::from_mins(10);
 
+/// Microseconds between two looks whether the file was renamed.
+const LOOK_AGAIN: u64 = 10_000;
+
 /// How the writing of a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Appended {
@@ -108,14 +111,14 @@ impl Shared {
 
     /// Writes and looks whether the file is still the named one. Held: the slot's lock.
     pub(super) fn append_locked(&self, n: usize, slot: &mut Slot, batch: &Batch) -> Appended {
-        self.marks[n].store(self.since_began(self.clock.instant()), Ordering::Relaxed);
+        let now = self.since_began(self.clock.instant());
+        self.marks[n].store(now, Ordering::Relaxed);
         let written = {
             let _turn = matches!(self.place, Place::Stream(_))
                 .then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
             slot.write(batch)
         };
-        // A fault of the look itself is no sign that the file is gone.
-        let named = written.is_err() || self.place.holds(slot.identity).unwrap_or(true);
+        let named = written.is_err() || self.is_named(slot, now);
         self.marks[n].store(0, Ordering::Relaxed);
         if let Err(fault) = written {
             self.fault(Trouble::of(&fault));
@@ -130,6 +133,20 @@ impl Shared {
             self.ask(Job::Rotate);
         }
         Appended::Kept
+    }
+
+    /// Whether the file that was written to is still the trail's. That it is not removed is seen after each write: what
+    /// no name leads to is lost. Under another name nothing is lost, and a look by name costs more than the write.
+    fn is_named(&self, slot: &mut Slot, now: u64) -> bool {
+        if matches!(self.place, Place::Stream(_)) {
+            return true;
+        }
+        if slot.looked != 0 && now.saturating_sub(slot.looked) < LOOK_AGAIN {
+            return !slot.is_removed();
+        }
+        slot.looked = now;
+        // A fault of the look itself is no sign that the file is gone.
+        self.place.holds(slot.identity).unwrap_or(true)
     }
 
     fn moved(&self, slot: &Slot) -> Appended {

@@ -15,6 +15,8 @@ pub(super) struct Slot {
     /// Opened for this writer alone, so that the descriptor's position is the end of its own last write.
     pub(super) file: Arc<File>,
     pub(super) identity: Identity,
+    /// When it was last seen that the file still has its name, in microseconds after the trail began.
+    pub(super) looked: u64,
     /// A piece of a write that failed half-way: where it begins and ends.
     pub(super) torn: Option<(u64, u64)>,
     /// A stream has no positions: the bytes that all writers have written stand in for them.
@@ -25,13 +27,14 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(head: Head, file: File, stream: Option<Arc<AtomicU64>>) -> io::Result<Self> {
         let (identity, _) = identify(&file)?;
-        Ok(Self { head, file: Arc::new(file), identity, torn: None, stream, out: Vec::new() })
+        Ok(Self { head, file: Arc::new(file), identity, looked: 0, torn: None, stream, out: Vec::new() })
     }
 
     /// Goes on in another file.
     pub(super) fn reopen(&mut self, file: File) -> io::Result<()> {
         (self.identity, _) = identify(&file)?;
         self.file = Arc::new(file);
+        self.looked = 0;
         self.head.end = 0;
         self.torn = None;
         Ok(())

@@ -2,48 +2,32 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of user name and password together. A JWT fits where a token fits, and those reach some kilobytes.
 const MAX: usize = 12 * 1024;
 
-/// Bytes that need no heap: every token of ours with a SID before it.
+/// Characters of base64 that need no heap: every token of ours with a SID before it.
 const SMALL: usize = 256;
 
-/// What stands behind the first colon.
-pub struct Password {
-    decoded: Decoded,
-    from: usize,
+/// Decodes the base64 of `user:password` and hands on what stands behind the first colon; `None` if it is no such thing.
+/// Nothing decoded is left in memory.
+pub fn with_password<T>(base64: &[u8], use_it: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    if base64.len() <= SMALL {
+        let mut room = [0; SMALL];
+        let decoded = STANDARD.decode_slice(base64, &mut room);
+        let used = decoded.as_ref().copied().unwrap_or(SMALL);
+        let result = decoded.ok().and_then(|length| Some(use_it(password(&room[..length])?)));
+        room[..used].zeroize();
+        return result;
+    }
+    if base64.len() > MAX {
+        return None;
+    }
+    let bytes = Zeroizing::new(STANDARD.decode(base64).ok()?);
+    Some(use_it(password(&bytes)?))
 }
 
-#[allow(clippy::large_enum_variant, reason = "it lives on the stack, and the large variant is the common one")]
-enum Decoded {
-    Small(Zeroizing<[u8; SMALL]>, usize),
-    Large(Zeroizing<Vec<u8>>),
-}
-
-impl Password {
-    /// Reads the base64 of `user:password`; `None` if it is none.
-    pub fn read(base64: &[u8]) -> Option<Self> {
-        let decoded = if base64.len() <= SMALL {
-            let mut room = Zeroizing::new([0; SMALL]);
-            let length = STANDARD.decode_slice(base64, room.as_mut_slice()).ok()?;
-            Decoded::Small(room, length)
-        } else if base64.len() <= MAX {
-            Decoded::Large(Zeroizing::new(STANDARD.decode(base64).ok()?))
-        } else {
-            return None;
-        };
-        let mut password = Self { decoded, from: 0 };
-        password.from = password.as_bytes().iter().position(|&b| b == b':')? + 1;
-        Some(password)
-    }
-
-    /// The password's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.decoded {
-            Decoded::Small(room, length) => &room[self.from..*length],
-            Decoded::Large(bytes) => &bytes[self.from..],
-        }
-    }
+fn password(pair: &[u8]) -> Option<&[u8]> {
+    memchr::memchr(b':', pair).map(|colon| &pair[colon + 1..])
 }

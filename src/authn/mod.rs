@@ -231,7 +231,7 @@ fn with_secret<T>(value: &[u8], use_it: impl FnOnce(&[u8]) -> Result<T, Refusal>
     if scheme.eq_ignore_ascii_case(b"bearer") {
         use_it(rest)
     } else if scheme.eq_ignore_ascii_case(b"basic") {
-        use_it(basic::Password::read(rest).ok_or(Refusal::invalid("not Basic"))?.as_bytes())
+        basic::with_password(rest, use_it).ok_or(Refusal::invalid("not Basic"))?
     } else {
         Err(Refusal::invalid("a scheme that is neither Basic nor Bearer"))
     }

@@ -57,7 +57,7 @@ impl Line<'_, '_, '_> {
             own_policy(&team.policy, &format!("sidekey:AccessTokens:{grant}"))
                 .map_err(|_| refused(&MintError::Grant(grant.to_owned())))?;
         }
-        let now = self.broker.clock.unix_seconds();
+        let now = self.now;
         let lease = lease_to_sign(team, &self.broker.directory, now)
             .map_err(|reason| Stop::telling(reason, MINT, reason.row().message.to_owned()))?;
         // The account of the key that signs, whatever the team is pinned to: Twilio checks that they belong together.

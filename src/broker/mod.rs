@@ -32,6 +32,7 @@ use crate::net::{Buffers, Watch};
 use crate::tls::callers::CallerTls;
 use crate::twilio::Format;
 use crate::upstream::Pool;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +107,15 @@ pub struct Connection {
     pub server_name: Option<Box<str>>,
     /// Whether callers reach the broker by TLS: links that lead back to it say `https`.
     pub secure: bool,
+    /// The broker's address as the last request named it: what links lead back to.
+    pub links: RefCell<Option<Rc<str>>>,
+}
+
+impl Connection {
+    /// A connection on which every host may be asked for.
+    pub fn new(peer: Peer, proof: Option<ConnectionProof>, secure: bool) -> Self {
+        Self { peer, proof, only_host: None, server_name: None, secure, links: RefCell::default() }
+    }
 }
 
 impl Broker {
@@ -135,8 +145,8 @@ impl Broker {
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
     /// outcome is.
     pub async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
-        let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, started, links } = forward;
-        let mut record = Record { broker: self, guard: Some(guard), started, sent: None };
+        let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links } = forward;
+        let mut record = Record { broker: self, guard: Some(guard), sent: None };
         if kept.await.is_err() {
             return record
                 .refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format, tunnel: false, told: None }, 0)
@@ -216,7 +226,6 @@ struct Record<'b> {
     broker: &'b Broker,
     /// Taken when the record is closed.
     guard: Option<Guard>,
-    started: Instant,
     sent: Option<Instant>,
 }
 
@@ -242,7 +251,8 @@ impl Record<'_> {
         let Some(guard) = self.guard.take() else { return };
         let now = self.broker.clock.instant();
         if reason.is_none() {
-            self.broker.metrics.answered(done.status, done.bytes_in, done.bytes_out, now - self.started);
+            let took = now.saturating_duration_since(guard.opened().instant());
+            self.broker.metrics.answered(done.status, done.bytes_in, done.bytes_out, took);
         }
         let kept = guard.outcome(&Outcome {
             status: done.status,
@@ -250,7 +260,8 @@ impl Record<'_> {
             upstream_request_id: done.upstream_request_id.as_deref().map(str::as_bytes),
             bytes_in: done.bytes_in,
             bytes_out: done.bytes_out,
-            upstream_us: self.sent.map(|sent| u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX)),
+            sent: self.sent,
+            ended: Some(now),
         });
         // The upstream has done what was asked: an answer that can't be recorded is still the caller's to know.
         let _ = kept.await;

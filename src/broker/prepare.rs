@@ -16,7 +16,6 @@ use crate::policy::{self, Judged, Subject, Target};
 use crate::twilio::{Format, Method, Mode};
 use crate::upstream;
 use std::rc::Rc;
-use std::time::Instant;
 
 /// Where a request's host is reached.
 pub type Route = Rc<upstream::Route>;
@@ -57,9 +56,8 @@ pub struct Forward {
     pub(super) format: Format,
     pub(super) head_request: bool,
     pub(super) safe: bool,
-    pub(super) started: Instant,
     /// Where links in the answer lead back to the broker; `None` where the caller asked the host itself.
-    pub(super) links: Option<Box<str>>,
+    pub(super) links: Option<Rc<str>>,
 }
 
 /// A refusal whose record is on its way.
@@ -91,7 +89,6 @@ pub(super) struct OwnAnswer {
 pub struct Opened {
     pub(super) id: RequestId,
     pub(super) guard: Guard,
-    pub(super) started: Instant,
     /// Whether a key was waited for already.
     pub(super) waited: bool,
 }
@@ -137,22 +134,26 @@ impl Broker {
     /// Opens the record of a request: the left edge.
     pub fn open(&self, connection: &Connection) -> Opened {
         let id = self.ids.next();
-        Opened { id, guard: self.recorder.open(id, connection.peer), started: self.clock.instant(), waited: false }
+        Opened { id, guard: self.recorder.open(id, connection.peer), waited: false }
     }
 
     /// Judges a head. `inspected` is the body, where a first look said [`Prepared::ReadBody`].
     pub fn prepare(
         &self,
-        opened: Opened,
+        mut opened: Opened,
         head: &RequestHead<'_, '_>,
         connection: &Connection,
         inspected: Option<&Inspected<'_>>,
     ) -> Prepared {
+        if opened.waited || inspected.is_some() {
+            opened.guard.waited();
+        }
         if head.method == "CONNECT" {
             return self.prepare_tunnel(opened, head, connection);
         }
-        let (mut opened, (parts, mut facts)) = (opened, read(head));
-        let caller = match self.caller(head, connection, parts) {
+        let (parts, mut facts) = read(head);
+        let now = opened.guard.unix_seconds();
+        let caller = match self.caller(head, connection, parts, now) {
             Ok(caller) => caller,
             Err(refusal) => {
                 if let (Some(coming), false) = (refusal.coming, opened.waited) {
@@ -165,7 +166,7 @@ impl Broker {
         };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, connection, caller: &caller, inspected };
+        let line = Line { broker: self, head, connection, caller: &caller, inspected, now };
         match line.run(parts) {
             Ok(Granted::Forward { judged, lease, outbound }) => {
                 let links = line.links(&judged);
@@ -196,12 +197,13 @@ impl Broker {
         judged: &Judged<'_>,
         (lease, outbound): (Lease, Outbound),
     ) -> Forward {
-        let Opened { id, mut guard, started, .. } = opened;
+        let Opened { id, mut guard, .. } = opened;
         let (account, key_sid) = (judged.grant.account(), lease.key().key_sid());
         let path = judged.address.path(&judged.path);
         let kept = guard.intent(&Facts {
             host: judged.address.host().as_bytes(),
             path: path.as_bytes(),
+            judged: true,
             operation: Some(judged.grant.operation().name()),
             account: account.as_ref(),
             key_sid: key_sid.as_ref(),
@@ -212,7 +214,7 @@ impl Broker {
         let safe = matches!(judged.method, Method::Get | Method::Head | Method::Options);
         // A host's own path keeps its suffix and begins as the whole one does behind its host prefix.
         let format = Format::of(judged.path.raw().as_bytes());
-        Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, started, links: None }
+        Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links: None }
     }
 
     /// Records an answer of sidekey's own.
@@ -243,10 +245,11 @@ impl Broker {
     ) -> Prepared {
         let (parts, mut facts) = read(head);
         let mut stop = Stop::because(fault.reason(), fault.text());
-        let Ok(caller) = self.caller(head, connection, parts) else { return self.refuse(opened, &facts, &stop) };
+        let now = self.clock.unix_seconds();
+        let Ok(caller) = self.caller(head, connection, parts, now) else { return self.refuse(opened, &facts, &stop) };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, connection, caller: &caller, inspected: None };
+        let line = Line { broker: self, head, connection, caller: &caller, inspected: None, now };
         let judged = parts.zip(host_field(head).ok()).and_then(|(parts, host)| line.judge(parts, host).ok());
         let account = judged.as_ref().and_then(|judged| judged.grant.account());
         facts.account = account.as_ref();
@@ -285,13 +288,14 @@ impl Broker {
         head: &RequestHead<'_, '_>,
         connection: &Connection,
         parts: Option<Parts<'_>>,
+        now: u64,
     ) -> Result<Caller, Refusal> {
         let presented = Presented {
             fields: head.fields,
             proxied: parts.is_some_and(|parts| parts.authority.is_some()),
             connection: connection.proof.as_ref(),
         };
-        self.authn.authenticate(&presented, self.clock.unix_seconds())
+        self.authn.authenticate(&presented, now)
     }
 }
 
@@ -309,6 +313,8 @@ pub(super) struct Line<'l, 'f, 'b> {
     connection: &'l Connection,
     pub(super) caller: &'l Caller,
     pub(super) inspected: Option<&'l Inspected<'l>>,
+    /// Unix seconds.
+    pub(super) now: u64,
 }
 
 impl<'b> Line<'_, '_, 'b> {
@@ -350,8 +356,7 @@ impl<'b> Line<'_, '_, 'b> {
             let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
             return Ok(Granted::ReadBody { operation, account });
         }
-        let now = self.broker.clock.unix_seconds();
-        let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, now)
+        let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
             .map_err(|reason| Stop::because(reason, "the team holds no key"))?;
         let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
         let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
@@ -359,10 +364,18 @@ impl<'b> Line<'_, '_, 'b> {
     }
 
     /// The broker's own address as this caller knows it, in base-URL and host-prefix mode.
-    fn links(&self, judged: &Judged<'_>) -> Option<Box<str>> {
+    fn links(&self, judged: &Judged<'_>) -> Option<Rc<str>> {
+        if judged.address.mode() == Mode::Host {
+            return None;
+        }
         let host = host_field(self.head).ok().flatten()?;
-        let scheme = if self.connection.secure { "https" } else { "http" };
-        (judged.address.mode() != Mode::Host).then(|| [scheme, "://", host].concat().into())
+        let scheme = if self.connection.secure { "https://" } else { "http://" };
+        // A connection's requests nearly all name the same host: one text serves them all.
+        let mut known = self.connection.links.borrow_mut();
+        if known.as_deref().and_then(|known| known.strip_prefix(scheme)) != Some(host) {
+            *known = Some([scheme, host].concat().into());
+        }
+        known.clone()
     }
 
     fn judge(&self, parts: Parts<'b>, host: Option<&'b str>) -> Result<Judged<'b>, Stop> {

@@ -48,7 +48,7 @@ impl Broker {
         let name = head.target.rsplit_once(':').map_or(head.target, |(name, _)| name);
         let mut facts = Facts { method: b"CONNECT", host: name.as_bytes(), ..Facts::default() };
         let presented = Presented { fields: head.fields, proxied: true, connection: connection.proof.as_ref() };
-        let caller = match self.authn.authenticate(&presented, self.clock.unix_seconds()) {
+        let caller = match self.authn.authenticate(&presented, opened.guard.unix_seconds()) {
             Ok(caller) => Some(caller),
             Err(refusal) if refusal.reason == Reason::Unauthenticated && self.tls.proof_inside() => None,
             Err(refusal) => {

@@ -21,6 +21,9 @@ static HOSTS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finde
 /// Turns the upstream's body bytes into the caller's.
 pub struct Transform<'k> {
     unpack: Unpack,
+    /// Where links lead back to, if they do.
+    base: Option<&'k str>,
+    /// Made when there is a link.
     links: Option<LinkRewriter>,
     spellings: &'k Spellings,
     /// Unpacked bytes on their way to the links.
@@ -45,15 +48,23 @@ impl<'k> Transform<'k> {
     ///
     /// # Errors
     /// A packing that can't be undone: what can't be read can't be scrubbed.
-    pub fn new(encoding: Encoding, spellings: &'k Spellings, links: Option<&str>) -> Result<Self, &'static str> {
+    pub fn new(encoding: Encoding, spellings: &'k Spellings, base: Option<&'k str>) -> Result<Self, &'static str> {
         let unpack = match encoding {
             Encoding::Identity => Unpack::Identity,
             Encoding::Gzip => Unpack::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             Encoding::Deflate => Unpack::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
             Encoding::Unknown => return Err("a Content-Encoding that nobody asked for"),
         };
-        let links = links.map(LinkRewriter::new);
-        Ok(Self { unpack, links, spellings, unpacked: Vec::new(), work: Vec::new(), shown: 0, begun: false })
+        Ok(Self {
+            unpack,
+            base,
+            links: None,
+            spellings,
+            unpacked: Vec::new(),
+            work: Vec::new(),
+            shown: 0,
+            begun: false,
+        })
     }
 
     /// Takes the next piece (at most [`PACKED_PIECE`] bytes of a packed body); `last` with the last one. What comes back
@@ -69,9 +80,10 @@ impl<'k> Transform<'k> {
         }
         self.begun = true;
         self.unpack(data, last).map_err(|_| "the body is not packed as its Content-Encoding says")?;
-        match &mut self.links {
+        match self.base {
             None => self.work.append(&mut self.unpacked),
-            Some(links) => {
+            Some(base) => {
+                let links = self.links.get_or_insert_with(|| LinkRewriter::new(base));
                 links.push(&self.unpacked, &mut self.work);
                 self.unpacked.clear();
                 if last {
@@ -89,7 +101,7 @@ impl<'k> Transform<'k> {
     fn passes(&self, data: &[u8], last: bool) -> bool {
         let plain = matches!(self.unpack, Unpack::Identity) && self.work.is_empty();
         // A link can only be told from a text when the whole body is seen: from its first byte to its last.
-        let linkless = || self.links.is_none() || (last && !self.begun && HOSTS.find(data).is_none());
+        let linkless = || self.base.is_none() || (last && !self.begun && HOSTS.find(data).is_none());
         plain && linkless() && !self.spellings.found_in(data) && (last || self.spellings.tail(data) == 0)
     }
 

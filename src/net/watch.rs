@@ -30,7 +30,7 @@ pub struct Watchdog {
 /// One connection's deadline.
 #[derive(Debug)]
 pub struct Watch {
-    dog: Weak<Watchdog>,
+    dog: Rc<Watchdog>,
     /// Tick after which the wait has expired; `u64::MAX`: nothing waits.
     deadline: Cell<u64>,
     waker: RefCell<Option<Waker>>,
@@ -39,8 +39,7 @@ pub struct Watch {
 impl Watchdog {
     /// A watch for a new connection.
     pub fn watch(self: &Rc<Self>) -> Rc<Watch> {
-        let watch =
-            Rc::new(Watch { dog: Rc::downgrade(self), deadline: Cell::new(u64::MAX), waker: RefCell::new(None) });
+        let watch = Rc::new(Watch { dog: Rc::clone(self), deadline: Cell::new(u64::MAX), waker: RefCell::new(None) });
         self.watches.borrow_mut().push(Rc::downgrade(&watch));
         watch
     }
@@ -101,15 +100,15 @@ impl Watch {
 
     async fn wait<F: Future>(&self, limit: Duration, future: F, idle: bool) -> Result<F::Output, Expired> {
         let mut future = pin!(future);
-        let ticks = u64::try_from(limit.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
-        let now = || self.dog.upgrade().map_or(u64::MAX, |dog| dog.now.get());
-        let deadline = now().saturating_add(ticks).saturating_add(1);
+        // Begins with the first wait: what is ready at once costs no bookkeeping.
+        let mut deadline = None;
         let done = poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            let stopping = || self.dog.upgrade().is_none_or(|dog| dog.draining.get());
-            if now() > deadline || (idle && stopping()) {
+            let now = self.dog.now.get();
+            let deadline = *deadline.get_or_insert_with(|| now.saturating_add(ticks(limit)).saturating_add(1));
+            if now > deadline || (idle && self.dog.draining.get()) {
                 return Poll::Ready(Err(Expired));
             }
             self.deadline.set(deadline);
@@ -120,9 +119,17 @@ impl Watch {
             Poll::Pending
         })
         .await;
-        self.deadline.set(u64::MAX);
+        if deadline.is_some() {
+            self.deadline.set(u64::MAX);
+        }
         done
     }
+}
+
+/// Whole ticks of a wait.
+fn ticks(limit: Duration) -> u64 {
+    const A_SECOND: u64 = 10;
+    limit.as_secs().saturating_mul(A_SECOND).saturating_add(u64::from(limit.subsec_millis() / 100))
 }
 
 #[cfg(test)]

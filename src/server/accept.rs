@@ -78,7 +78,7 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
             && let Some(turned) = core.turn(TURNED_AWAY)
         {
             tokio::task::spawn_local(async move {
-                let connection = Connection { peer, proof, only_host: None, server_name: None, secure: false };
+                let connection = Connection::new(peer, proof, false);
                 h1::turn_away(core, stream, connection).await;
                 drop(turned);
             });
@@ -89,7 +89,7 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
         let counted = core.count();
         match door {
             Door::Plain => {
-                let connection = Connection { peer, proof, only_host: None, server_name: None, secure: false };
+                let connection = Connection::new(peer, proof, false);
                 h1::serve(core, stream, connection).await;
             }
             Door::Tls => tls::serve(core, stream, peer).await,

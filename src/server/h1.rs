@@ -174,7 +174,7 @@ async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> bo
 /// Reads up to the end of the next head and judges it.
 async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connection, watch: &Watch) -> Head {
     let limits = &broker.limits;
-    let begun = broker.clock.instant();
+    let mut begun = None;
     let mut waited = None;
     loop {
         let judged = parse_request(caller.buffered(), |head, length| {
@@ -199,7 +199,8 @@ async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connecti
             }
             Ok(None) => {}
         }
-        let left = limits.head_timeout.saturating_sub(broker.clock.instant() - begun);
+        let now = broker.clock.instant();
+        let left = limits.head_timeout.saturating_sub(now - *begun.get_or_insert(now));
         match watch.within(left, caller.read()).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) => return Head::Closed,

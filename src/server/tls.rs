@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer) {
     let broker = core.broker();
     let Some(config) = broker.tls.listener().map(ServerTls::config) else { return };
-    let outside = Connection { peer, proof: None, only_host: None, server_name: None, secure: true };
+    let outside = Connection::new(peer, None, true);
     let Some(stream) = greet(&core, stream, BytesMut::new(), config, &outside).await else { return };
     drop(broker);
     let session = stream.get_ref().1;
@@ -38,13 +38,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer) {
 
 /// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.
 pub async fn tunnel(core: Rc<Core>, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
-    let connection = Connection {
-        peer: outside.peer,
-        proof: tunnel.proof,
-        only_host: Some(tunnel.host),
-        server_name: None,
-        secure: true,
-    };
+    let connection = Connection { only_host: Some(tunnel.host), ..Connection::new(outside.peer, tunnel.proof, true) };
     if let Some(stream) = greet(&core, stream, early, tunnel.config, &connection).await {
         inside(core, stream, connection).await;
     }

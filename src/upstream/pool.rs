@@ -22,6 +22,8 @@ pub struct Pool {
     upstream: config::Upstream,
     settings: Settings,
     routes: RefCell<HashMap<Box<str>, Rc<Route>>>,
+    /// The route that was asked for last: most teams use one host.
+    last: RefCell<Option<Rc<Route>>>,
     buffers: Rc<Buffers>,
 }
 
@@ -71,12 +73,28 @@ impl Pool {
         let ticks = config.limits.upstream_idle_timeout.as_secs() / SWEEP.as_secs();
         let settings =
             Settings { idle: config.limits.upstream_idle, idle_ticks: u32::try_from(ticks).unwrap_or(u32::MAX) };
-        Self { connector, upstream: config.upstream.clone(), settings, routes: RefCell::default(), buffers }
+        Self {
+            connector,
+            upstream: config.upstream.clone(),
+            settings,
+            routes: RefCell::default(),
+            last: RefCell::default(),
+            buffers,
+        }
     }
 
     /// Where `host` is reached. `product` is the host without region and edge: a regional host of a product that config
     /// sends elsewhere goes there too, so that a sandbox is never left by choosing a region.
     pub fn route(&self, host: &str, product: &str) -> Rc<Route> {
+        if let Some(route) = self.last.borrow().as_ref().filter(|route| *route.host == *host) {
+            return Rc::clone(route);
+        }
+        let route = self.find(host, product);
+        *self.last.borrow_mut() = Some(Rc::clone(&route));
+        route
+    }
+
+    fn find(&self, host: &str, product: &str) -> Rc<Route> {
         if let Some(route) = self.routes.borrow().get(host) {
             return Rc::clone(route);
         }

@@ -15,6 +15,7 @@ fn trail(config: &Audit) {
         let recorder = trail.recorder(0);
         let (team, account, key) = (TeamId::parse("billing"), AccountSid::parse(ACCOUNT), KeySid::parse(KEY));
         let facts = Facts {
+            judged: false,
             team: team.as_ref(),
             proof_id: Some("t1"),
             method: b"GET",
@@ -27,7 +28,7 @@ fn trail(config: &Audit) {
         let mut guard = recorder.open(RequestId::new(1), Peer::Unix);
         guard.intent(&facts).await.expect("kept");
         guard.outcome(&Outcome { status: 200, bytes_out: 7, ..Outcome::default() }).await.expect("kept");
-        let facts = Facts { path: b"/2010-04-01/Accounts/\",\"team\":\"billing", ..Facts::default() };
+        let facts = Facts { judged: false, path: b"/2010-04-01/Accounts/\",\"team\":\"billing", ..Facts::default() };
         let denial = Denial { status: 401, reason: "invalid_proof", detail: Some("expired"), ..Denial::default() };
         recorder.open(RequestId::new(2), Peer::Unix).deny(&facts, &denial).await.expect("kept");
     });
