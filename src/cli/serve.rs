@@ -119,9 +119,9 @@ fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
         tracing::warn!("{warning}");
     }
     match server.reload(config.clone()) {
-        Ok(()) => {
+        Ok(config) => {
             if let Some(admin) = admin {
-                admin.adopt(parts(server, config));
+                admin.adopt(parts(server, &config));
             }
             tracing::info!("the config was reloaded");
         }

@@ -4,9 +4,11 @@
 //! replaces one shard (about 1/4096 of the tokens) or one team's state, never the world. Whatever knows better (config
 //! file, store) feeds changes in; a request only reads.
 
+mod declared;
 mod team;
 mod tokens;
 
+pub use declared::{Declared, declare};
 pub use team::{Key, TeamCell, TeamState};
 pub use tokens::{TokenEntry, Tokens};
 

@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::{Config, Kind};
-use crate::directory::{Directory, Key, TeamState, TokenEntry};
+use crate::directory::{Declared, Directory, Key, TeamState, TokenEntry, declare};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::store::{Catchup, Change, KeyState, Result, SealedKey, Store, TeamRow, TokenRow};
 use std::collections::{HashMap, HashSet};
@@ -59,8 +59,10 @@ pub struct Feed {
     /// What a standard team without accounts is pinned to.
     account: AccountSid,
     max_staleness: Duration,
-    /// Teams of the config file.
-    declared: HashSet<TeamId>,
+    /// What the config file has of its own.
+    declared: Declared,
+    /// The config file changed what is taken from the store: all of it must be loaded again.
+    outdated: bool,
     clock: Clock,
     health: Arc<Health>,
     position: i64,
@@ -80,13 +82,31 @@ impl Feed {
             directory,
             account: config.upstream.account_sid,
             max_staleness: config.store.as_ref().map_or(Duration::MAX, |store| store.max_staleness),
-            declared: config.teams.iter().map(|team| team.name.clone()).collect(),
+            declared: Declared::of(config),
+            outdated: false,
             clock,
             health: Arc::default(),
             position: 0,
             replaced: Vec::new(),
             teams: HashSet::new(),
             told: HashMap::new(),
+        }
+    }
+
+    /// Goes on with a config that was reloaded. What the file no longer declares is gone when this returns; what the store
+    /// has in its stead comes with the next [`Feed::follow`].
+    pub fn adopt(&mut self, config: &Config) {
+        let declared = Declared::of(config);
+        self.declared.withdraw(&declared, &self.directory);
+        self.outdated |= self.declared != declared || self.account != config.upstream.account_sid;
+        self.teams.retain(|name| !declared.has_team(name));
+        self.declared = declared;
+        self.account = config.upstream.account_sid;
+        // Once more: a change of the store may have come in between.
+        declare(config, &self.directory);
+        if let Some(store) = &config.store {
+            self.max_staleness = store.max_staleness;
+            self.state_freshness();
         }
     }
 
@@ -111,7 +131,7 @@ impl Feed {
         let store = self.store.clone();
         let position = store
             .load_all(|change| match change {
-                Change::Token(row) if !self.declared.contains(&row.team) => {
+                Change::Token(row) if !self.declared.has_team(&row.team) => {
                     if let Some(digests) = &mut digests {
                         digests.insert(row.sha256);
                     }
@@ -130,9 +150,7 @@ impl Feed {
             .await?;
         self.directory.put_tokens(tokens);
         if let Some(digests) = digests {
-            let kept = |digest: &[u8; 32], entry: &TokenEntry| {
-                digests.contains(digest) || self.declared.contains(entry.team.id())
-            };
+            let kept = |digest: &[u8; 32], _: &TokenEntry| digests.contains(digest) || self.declared.has_token(digest);
             self.directory.retain_tokens(kept);
         }
         let gone: Vec<TeamId> = self.teams.difference(&seen).cloned().collect();
@@ -147,6 +165,11 @@ impl Feed {
     /// Applies what has changed since, and says what that was, in words for the audit.
     pub async fn follow(&mut self) -> Result<Vec<(&'static str, String)>> {
         let mut news = Vec::new();
+        if self.outdated {
+            self.load().await?;
+            self.outdated = false;
+            news.push(("store.reload", "the config file declares something else".to_owned()));
+        }
         loop {
             match self.store.changes_since(self.position).await? {
                 Catchup::Reload => {
@@ -244,7 +267,7 @@ impl Feed {
             Change::Token(row) => &row.team,
             Change::TokenGone(_) => return false,
         };
-        let declared = self.declared.contains(team);
+        let declared = self.declared.has_team(team);
         if declared && matches!(change, Change::Team(_)) {
             tracing::warn!(%team, "is in the config file and in the store: the file is heard");
         }
@@ -309,10 +332,14 @@ impl Feed {
     }
 
     fn heard(&self) {
-        let now = self.clock.unix_seconds();
-        self.health.heard.store(now, Ordering::Relaxed);
+        self.health.heard.store(self.clock.unix_seconds(), Ordering::Relaxed);
         self.health.lost.store(0, Ordering::Relaxed);
-        self.directory.set_fresh_until(now.saturating_add(self.max_staleness.as_secs()));
+        self.state_freshness();
+    }
+
+    /// Says until when what is known may be served.
+    fn state_freshness(&self) {
+        self.directory.set_fresh_until(self.health.heard().saturating_add(self.max_staleness.as_secs()));
     }
 }
 
@@ -338,4 +365,37 @@ fn fresh(key: SealedKey) -> Key {
         made.reject();
     }
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ProcessEnvironment, parse};
+
+    #[test]
+    fn a_new_staleness_holds_for_a_feed_that_runs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = |staleness: &str| {
+            let text = format!(
+                "[listen]\nproxy = \"127.0.0.1:0\"\n[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                 [store]\nurl = \"sqlite:store.db\"\nroot_key = \"file:root.key\"\nmax_staleness = \"{staleness}\"\n"
+            );
+            parse(&text, &folder.path().join("sidekey.toml"), &ProcessEnvironment).expect("a good config")
+        };
+        let (long, short) = (config("1h"), config("1s"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let settings = long.store.as_ref().expect("named above");
+            let store = Store::open(settings, Clock::system()).await.expect("a new store");
+            let directory = Arc::new(Directory::default());
+            let mut feed = Feed::new(store, Arc::clone(&directory), &long, Clock::system());
+            feed.load().await.expect("an empty store");
+            let soon = feed.health().heard() + 60;
+            assert!(directory.fresh(soon));
+            feed.adopt(&short);
+            assert!(!directory.fresh(soon));
+            feed.adopt(&long);
+            assert!(directory.fresh(soon));
+        });
+    }
 }

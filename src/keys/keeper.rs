@@ -40,6 +40,7 @@ pub struct Keeper {
     health: Arc<Health>,
     /// `store.rotate_every` in seconds; 0: none.
     rotate_every: Arc<AtomicU64>,
+    configs: watch::Sender<Arc<Config>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,18 +59,17 @@ impl Keeper {
     ) -> Result<Self, StoreError> {
         let (stop, stopped) = watch::channel(false);
         let (ready, started) = mpsc::channel();
-        let rotate_every = Arc::new(AtomicU64::new(0));
+        let rotate_every = Arc::new(AtomicU64::new(seconds(store.rotate_every)));
+        let (configs, changed) = watch::channel(Arc::new(config.clone()));
         let setup = Setup { config: config.clone(), store: store.clone(), directory, trail, clock };
         let every = Arc::clone(&rotate_every);
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
-            .spawn(move || run(setup, &every, stopped, &ready))
+            .spawn(move || run(setup, &every, (changed, stopped), &ready))
             .map_err(|error| StoreError::Database(format!("no thread for the store: {error}")))?;
         let gone = || StoreError::Database("the store's thread ended at once".to_owned());
         let (life, health) = started.recv().map_err(|_| gone())??;
-        let keeper = Self { life, health, rotate_every, stop, thread: Some(thread) };
-        keeper.reload(config);
-        Ok(keeper)
+        Ok(Self { life, health, rotate_every, configs, stop, thread: Some(thread) })
     }
 
     /// Changes keys, for whoever asks for it at this broker.
@@ -87,12 +87,19 @@ impl Keeper {
         &self.health
     }
 
-    /// The config was reloaded: the master credential and the time between rotations may be others.
-    pub fn reload(&self, config: &Config) {
+    /// The config was reloaded: the master credential, the time between rotations, how long a lost store is served and the
+    /// teams of the file may be others.
+    pub fn reload(&self, config: &Arc<Config>) {
         self.life.set_upstream(&config.upstream);
         let every = config.store.as_ref().and_then(|store| store.rotate_every);
-        self.rotate_every.store(every.map_or(0, |every| every.as_secs()), Ordering::Relaxed);
+        self.rotate_every.store(seconds(every), Ordering::Relaxed);
+        self.configs.send_replace(Arc::clone(config));
     }
+}
+
+/// 0: none.
+fn seconds(every: Option<Duration>) -> u64 {
+    every.map_or(0, |every| every.as_secs())
 }
 
 impl Drop for Keeper {
@@ -117,7 +124,10 @@ struct Setup {
 
 type Ready = mpsc::Sender<Result<(Arc<Life>, Arc<Health>), StoreError>>;
 
-fn run(setup: Setup, rotate_every: &AtomicU64, stopped: watch::Receiver<bool>, ready: &Ready) {
+/// What the thread is told while it runs: configs that were reloaded, and when to end.
+type Told = (watch::Receiver<Arc<Config>>, watch::Receiver<bool>);
+
+fn run(setup: Setup, rotate_every: &AtomicU64, (changed, stopped): Told, ready: &Ready) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -133,7 +143,10 @@ fn run(setup: Setup, rotate_every: &AtomicU64, stopped: watch::Receiver<bool>, r
                 let watch = life.store().watch();
                 let (store, held) = (life.store().clone(), Arc::clone(&life));
                 let follower = Follower { feed, store, life: held, replica, clock: clock.clone() };
-                tokio::join!(follower.follow(watch, stopped.clone()), tend(&life, rotate_every, &clock, stopped));
+                tokio::join!(
+                    follower.follow(watch, (changed, stopped.clone())),
+                    tend(&life, rotate_every, &clock, stopped)
+                );
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -164,11 +177,15 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(mut self, mut watch: Watch, mut stopped: watch::Receiver<bool>) {
+    async fn follow(mut self, mut watch: Watch, (mut changed, mut stopped): Told) {
         let mut beaten: Option<(Instant, i64)> = None;
         loop {
             let heard = tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => break,
+                Ok(()) = changed.changed() => {
+                    self.feed.adopt(&changed.borrow_and_update().clone());
+                    Ok(true)
+                }
                 heard = watch.changed(self.feed.position()) => heard,
             };
             let outcome = match heard {

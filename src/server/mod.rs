@@ -7,8 +7,8 @@ mod h1_caller;
 #[allow(dead_code, reason = "the TLS listener, which speaks it, comes next")]
 mod h2;
 mod h2_caller;
+mod restart;
 mod start;
-mod teams;
 mod tls;
 mod upkeep;
 mod worker;

@@ -1,14 +1,13 @@
 //! Starting and stopping all of it.
 
-use super::teams::declare;
-use super::upkeep;
 use super::worker::{Shared, Worker};
+use super::{restart, upkeep};
 use crate::audit::Trail;
 use crate::authn::ConnectionRules;
 use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Directory, declare};
 use crate::keys::Keeper;
 use crate::metrics::Metrics;
 use crate::net::{bind_tcp, bind_unix};
@@ -118,22 +117,25 @@ impl Server {
 
     /// Handles requests with this configuration from now on. Certificates, CAs and key sets that the configuration
     /// names as before are kept, with their sessions, leaves and ages. Listeners, the audit and the number of cores stay
-    /// as they were: they take effect at the next start.
+    /// as they were, and it is warned of each that should be another at the next start. What comes back is the
+    /// configuration in force.
     ///
     /// # Errors
-    /// What could not be set up; the running configuration stays.
-    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+    /// What could not be set up, or a store that is not the one in use; the running configuration stays.
+    pub fn reload(&mut self, config: Config) -> Result<Arc<Config>, StartError> {
         // Teams that live in the store stay where they are; declared teams come as a whole new directory.
         let directory =
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
         let before = self.shared.borrow().clone();
+        let config = restart::keep(&before.config, config).map_err(StartError)?;
         let shared = share(config, Arc::clone(&directory), Some(&before), &self.clock)?;
         if let Some(keeper) = &self.keeper {
             keeper.reload(&shared.config);
         }
         self.directory = directory;
+        let config = Arc::clone(&shared.config);
         self.shared.send_replace(shared);
-        Ok(())
+        Ok(config)
     }
 
     /// Whether the key sets of all `[[jwt]]` are there and young enough; `true` where there are none.
@@ -235,7 +237,6 @@ fn share(
     before: Option<&Shared>,
     clock: &Clock,
 ) -> Result<Shared, StartError> {
-    declare(&config, &directory);
     let (mut jwts, mut tending) = (None, None);
     if !config.jwt.is_empty() {
         let opened = Jwts::open(&config.jwt, before.and_then(|before| before.jwts.as_deref()))
@@ -249,6 +250,8 @@ fn share(
     let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
+    // Last: with a store, the directory is in use, and a config that can't be used changes nothing.
+    declare(&config, &directory);
     // What requests of the old configuration still hold counts.
     let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
     Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, bodies, _tending: tending, connector })

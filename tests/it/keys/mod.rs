@@ -4,4 +4,5 @@ mod brokers;
 mod commands;
 mod crash;
 mod life;
+mod reload;
 mod tokens;

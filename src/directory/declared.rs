@@ -1,9 +1,47 @@
-//! The directory of teams that the config file declares.
+//! The teams that the config file declares.
 
+use super::{Directory, Key, TeamState, TokenEntry};
 use crate::config::{self, Config, Kind};
-use crate::directory::{Directory, Key, TeamState, TokenEntry};
-use crate::ids::TokenId;
+use crate::ids::{TeamId, TokenId};
+use std::collections::HashSet;
 use std::sync::Arc;
+
+/// What a config file declares, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    teams: HashSet<TeamId>,
+    tokens: HashSet<[u8; 32]>,
+}
+
+impl Declared {
+    /// What this config declares.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            teams: config.teams.iter().map(|team| team.name.clone()).collect(),
+            tokens: config.teams.iter().flat_map(|team| &team.token_sha256).copied().collect(),
+        }
+    }
+
+    /// Whether the file declares this team.
+    pub fn has_team(&self, name: &TeamId) -> bool {
+        self.teams.contains(name)
+    }
+
+    /// Whether the file declares the token with this SHA-256.
+    pub fn has_token(&self, digest: &[u8; 32]) -> bool {
+        self.tokens.contains(digest)
+    }
+
+    /// Takes what this file declared and `after` does not out of `directory`.
+    pub fn withdraw(&self, after: &Self, directory: &Directory) {
+        for digest in self.tokens.difference(&after.tokens) {
+            directory.remove_token(digest);
+        }
+        for team in self.teams.difference(&after.teams) {
+            directory.remove_team(team);
+        }
+    }
+}
 
 /// Puts the config file's teams and the master credential into `directory`.
 pub fn declare(config: &Config, directory: &Directory) {
