@@ -24,7 +24,8 @@ def arguments() -> tuple[Shape, Run, str]:
     parser.add_argument("--answer", type=int, default=0, help="answers of about so many bytes, not of one message")
     parser.add_argument("--teams", type=int, default=1000)
     parser.add_argument("--callers", type=int, default=1, help="how many of the teams call, in turn")
-    parser.add_argument("--tokens", type=int, default=0, help="tokens that sidekey knows; one for each team if 0")
+    parser.add_argument("--tokens", default="0", help="how many tokens sidekey knows, with commas: each is measured; "
+                                                      "0: one for each team")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of one peer in one round")
@@ -43,9 +44,10 @@ def arguments() -> tuple[Shape, Run, str]:
     if lacks():
         parser.error(lacks())
     shape = Shape(form=chosen.form, h2=chosen.h2, connections=chosen.connections, body=chosen.body, answer=chosen.answer,
-                  teams=chosen.teams, callers=chosen.callers, tokens=chosen.tokens)
+                  teams=chosen.teams, callers=chosen.callers)
     run = Run(rounds=chosen.rounds, seconds=chosen.seconds, only=tuple(filter(None, chosen.only.split(","))),
-              sidekey=chosen.sidekey, audit=tuple(chosen.audit.split(",")), keep=chosen.keep)
+              sidekey=chosen.sidekey, audit=tuple(chosen.audit.split(",")),
+              tokens=tuple(map(int, chosen.tokens.split(","))), keep=chosen.keep)
     return shape, run, chosen.json
 
 

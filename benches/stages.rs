@@ -4,57 +4,15 @@ mod world;
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use sidekey::authn::{Authn, Presented, Token};
-use sidekey::http1::{Field, Framing, RequestHead, parse_request};
+use sidekey::authn::{Authn, Token};
+use sidekey::http1::{Framing, RequestHead, parse_request};
 use sidekey::inject::inject;
 use sidekey::keys::lease;
 use sidekey::policy::{Judged, Subject, Target, judge};
 use std::hint::black_box;
 use std::sync::Arc;
+use world::decision::{FIELDS, NOW, PATH, decision, fields, target};
 use world::{ACCOUNT, CpuTime, SIZES, World, in_turn, settings, world};
-
-/// A Unix second; nothing in these directories expires.
-const NOW: u64 = 1_800_000_000;
-
-/// What every caller sends.
-const PATH: &str = "/2010-04-01/Accounts/ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/Messages.json";
-const FIELDS: [(&str, &str); 7] = [
-    ("Host", "127.0.0.1:8080"),
-    ("User-Agent", "twilio-python/9.13.0 (Linux x86_64) Python/3.11"),
-    ("Accept-Encoding", "gzip, deflate"),
-    ("Accept", "application/json"),
-    ("Connection", "keep-alive"),
-    ("X-Twilio-Client", "python-9.13.0"),
-    ("Content-Type", "application/x-www-form-urlencoded"),
-];
-
-/// The fields of a request with this proof.
-fn fields(proof: &[u8]) -> [Field<'_>; FIELDS.len() + 1] {
-    let mut all = [Field { name: "Authorization", value: proof }; FIELDS.len() + 1];
-    for (field, (name, value)) in all.iter_mut().zip(FIELDS) {
-        *field = Field { name, value: value.as_bytes() };
-    }
-    all
-}
-
-fn target() -> Target<'static> {
-    let authority = Some("127.0.0.1:8080");
-    Target { method: b"GET", authority, absolute: false, path: PATH.as_bytes(), query: Some(b"PageSize=50") }
-}
-
-/// The path of a broker's own code from the parsed head to the head that goes upstream.
-fn decision(authn: &Authn, world: &World, proof: &[u8], buffer: BytesMut) -> BytesMut {
-    let fields = fields(proof);
-    let presented = Presented { fields: &fields, proxied: false, connection: None };
-    let caller = authn.authenticate(&presented, NOW).expect("a caller of the directory");
-    let team = caller.team();
-    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
-    let target = target();
-    let judged = judge(&subject, &target).expect("a path that is open");
-    let lease = lease(&judged.grant, team, &world.directory, NOW).expect("a team with a key");
-    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
-    inject(&request, &judged, &lease, Framing::Length(0), buffer).into_buffer()
-}
 
 fn by_size(c: &mut Criterion<CpuTime>) {
     sidekey::twilio::operations::prepare();

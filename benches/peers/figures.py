@@ -42,7 +42,7 @@ def bad(result: dict) -> bool:
 def text(result: dict) -> str:
     """All of it as a table for a terminal."""
     heads = ("peer", "req/s", "busy", "CPU us/req", "noise", "/nginx", "/relay", "p50 us", "p99 us", "RSS MiB")
-    form = "{:18}{:>9}{:>7}{:>12}{:>8}{:>13}{:>13}{:>9}{:>9}{:>9}"
+    form = "{:24}{:>9}{:>7}{:>12}{:>8}{:>13}{:>13}{:>9}{:>9}{:>9}"
     lines = [f"{result['words']}, {result['rounds']} rounds of {result['seconds']} s", form.format(*heads)]
     for name, peer in result["peers"].items():
         of = lambda field: median(result, name, field)

@@ -65,16 +65,13 @@ class Shape:
     teams: int = 1000
     # How many of the teams call, in turn.
     callers: int = 1
-    # Tokens that sidekey knows, those of the callers among them; 0: one a team.
-    tokens: int = 0
 
     def words(self) -> str:
         """For people."""
         kind = f"HTTP/{'2' if self.h2 else '1.1'} {f'POST of {self.body} bytes' if self.body else 'GET'}"
         answer = f", answers of {self.answer} bytes" if self.answer else ""
-        tokens = f", {self.tokens} tokens" if self.tokens else ""
         callers = f", {self.callers} callers" if self.callers > 1 else ""
-        return f"form {self.form}, {kind}{answer}, {self.connections} connections, {self.teams} teams{callers}{tokens}"
+        return f"form {self.form}, {kind}{answer}, {self.connections} connections, {self.teams} teams{callers}"
 
 
 @dataclass(frozen=True)

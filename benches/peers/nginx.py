@@ -7,7 +7,7 @@ FILES = " ".join(
 )
 HEAD = """
 user root; worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log {folder}/{name}.err;
-events {{ worker_connections 20000; }}
+events {{ worker_connections {connections}; }}
 http {{
   keepalive_requests 1000000000; keepalive_timeout 3600s; ssl_protocols TLSv1.2 TLSv1.3;
   ssl_certificate {folder}/leaf.pem; ssl_certificate_key {folder}/leaf.key;
@@ -45,7 +45,7 @@ def answered(job: Job) -> str:
 def upstream(job: Job, cores: int = 1) -> Start:
     """Answers to whoever shows the key of one of the run's callers, and 407 to anyone else."""
     write_map(job, "upstream.map", [(team.key, "1") for team in job.callers])
-    head = HEAD.format(folder=job.folder, name="upstream").replace("processes 1", f"processes {cores}")
+    head = HEAD.format(folder=job.folder, name="upstream", connections=20000).replace("processes 1", f"processes {cores}")
     (job.folder / "upstream.conf").write_text(head + f"""
   access_log off; default_type application/json;
   map $http_authorization $known {{ default ""; include {job.folder}/upstream.map; }}
@@ -59,7 +59,7 @@ def upstream(job: Job, cores: int = 1) -> Start:
     return Start(command(job, "upstream"), job.target_port)
 
 
-def prepare(job: Job) -> Start:
+def prepare(job: Job, connections: int = 20000) -> Start:
     port = free_port()
     write_map(job, "nginx.map", [(team.proof, team.key) for team in job.teams])
     closed = "\n".join(f'    location ~* "{path}" {{ return 403; }}' for path in CLOSED)
@@ -67,7 +67,7 @@ def prepare(job: Job) -> Start:
     proxy_ssl_verify on; proxy_ssl_trusted_certificate {job.folder}/ca.pem; proxy_ssl_name {HOST};
     proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3;""" if job.tls_out else ""
     (job.folder / "nginx.conf").write_text(
-        HEAD.format(folder=job.folder, name="nginx") + f"""
+        HEAD.format(folder=job.folder, name="nginx", connections=connections) + f"""
   log_format audit escape=json '{{"ts":"$time_iso8601","team":"$remote_user","method":"$request_method",'
     '"path":"$uri","status":$status,"bytes":$bytes_sent,"dur":$request_time}}';
   access_log {job.folder}/nginx.audit audit buffer=64k flush=1s;

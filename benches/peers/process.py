@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .job import Start
 
-PROXY_CPU, LOAD_CPU = "0", "1"
+PROXY_CPU, LOAD_CPU, BOTH = "0", "1", "0,1"
 
 
 def pinned(cpu: str, command: list[str]) -> list[str]:
@@ -72,6 +72,16 @@ class Program:
         """Resident memory; pages that its processes share are counted in each."""
         lines = [line for pid in self.processes() for line in _read(f"/proc/{pid}/status").splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    def pss_mib(self) -> float:
+        """Resident memory; of a page that its processes share, each counts its part."""
+        lines = [line for pid in self.processes() for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+    def end(self, seconds: float) -> None:
+        """Asks it to end and waits until it has."""
+        self._main.terminate()
+        self._main.wait(seconds)
 
     def __enter__(self) -> "Program":
         return self

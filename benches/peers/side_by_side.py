@@ -1,6 +1,7 @@
 """One shape of load through all peers, round by round, so that a slow minute of the machine touches each of them."""
 
 import http.client
+import itertools
 import os
 import shutil
 import ssl
@@ -34,8 +35,9 @@ class Run:
     # Peers by the beginning of their names; none: all.
     only: tuple[str, ...] = ()
     sidekey: str = SIDEKEY
-    # Durabilities of sidekey's audit; each is a peer of its own.
+    # Durabilities of sidekey's audit, and how many tokens it knows (0: one a team); each pair is a peer of its own.
     audit: tuple[str, ...] = ("write",)
+    tokens: tuple[int, ...] = (0,)
     keep: bool = False
 
 
@@ -61,9 +63,9 @@ def peers(run: Run, shape: Shape) -> dict[str, Callable[[Job], Start]]:
         known["relay"] = haproxy.relay
     if not Path(run.sidekey).exists():
         raise SystemExit(f"no sidekey at {run.sidekey}: cargo build --release")
-    for durability in run.audit:
-        name = "sidekey" if durability == "write" else f"sidekey-{durability}"
-        known[name] = lambda job, durability=durability: sidekey.prepare(job, run.sidekey, durability)
+    for durability, tokens in itertools.product(run.audit, run.tokens):
+        settings = sidekey.Settings(durability=durability, tokens=tokens)
+        known[settings.name] = lambda job, settings=settings: sidekey.prepare(job, run.sidekey, settings)
     return {name: prepare for name, prepare in known.items() if not run.only or name.startswith(run.only)}
 
 

@@ -1,9 +1,12 @@
 //! What the benches share: a directory of a given size, and callers who know tokens of it.
 
 // Each bench is a crate of its own and takes what it needs.
-#![allow(dead_code, reason = "shared by several crates")]
+#![allow(dead_code, unused_imports, reason = "shared by several crates")]
 
 mod cpu_time;
+pub mod decision;
+pub mod line;
+mod tokens;
 
 pub use cpu_time::{CpuTime, settings};
 
@@ -51,10 +54,11 @@ pub fn world(tokens: usize) -> World {
     let (mut proofs, mut digests) = (Vec::new(), Vec::new());
     let mut entries = Vec::with_capacity(tokens);
     for at in 0..tokens {
-        let token = Token::generate();
+        let text = tokens::token(at as u64);
+        let token = Token::parse(&text).expect("a token's shape");
         let digest = token.digest();
         if at % step == 0 {
-            let pair = STANDARD.encode(format!("{ACCOUNT}:{}", token.show()));
+            let pair = STANDARD.encode(format!("{ACCOUNT}:{text}"));
             proofs.push(format!("Basic {pair}").into_bytes().try_into().expect("every proof has one length"));
             digests.push(digest);
         }
