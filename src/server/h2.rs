@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,13 +31,18 @@ const MAX_HEADERS: u32 = 16 * 1024;
 /// A silent connection is asked for a sign of life, and closed without one.
 const PING_EVERY: Duration = Duration::from_mins(1);
 
+/// How long a peer is waited for that is told goodbye and has nothing under way: one that never sent the preface, or that
+/// reads nothing, does not answer.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Serves one connection until it ends.
 pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     let connection = Rc::new(connection);
-    let shared = Rc::clone(&core);
+    let streams = Rc::new(Streams::default());
+    let shared = (Rc::clone(&core), Rc::clone(&streams));
     let service = service_fn(move |request| {
-        let (core, connection) = (Rc::clone(&shared), Rc::clone(&connection));
-        async move { exchange(&core, request, connection).await }
+        let ((core, streams), connection) = (shared.clone(), Rc::clone(&connection));
+        async move { exchange(&core, request, connection, streams.open()).await }
     });
     let served = Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -47,16 +53,53 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
         .keep_alive_interval(PING_EVERY)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
-    let watch = core.watchdog.watch();
-    let ended = match watch.idle(Duration::MAX, served.as_mut()).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            served.as_mut().graceful_shutdown();
-            served.await
+    let (watch, limit) = (core.watchdog.watch(), core.broker().limits.idle_timeout);
+    let mut leaving = false;
+    let ended = loop {
+        let begun = streams.begun.get();
+        let ended = if leaving {
+            watch.within(FAREWELL, served.as_mut()).await
+        } else {
+            watch.idle(limit, served.as_mut()).await
+        };
+        let idle = streams.open.get() == 0 && (leaving || streams.begun.get() == begun);
+        match ended {
+            Ok(ended) => break ended,
+            Err(_) if leaving && idle => break Ok(()),
+            Err(_) if idle || core.draining() => {
+                leaving = true;
+                served.as_mut().graceful_shutdown();
+            }
+            Err(_) => {}
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a caller's HTTP/2 connection ended");
+    }
+}
+
+/// Counts a connection's streams, so that one without any is closed after `limits.idle_timeout`.
+#[derive(Debug, Default)]
+struct Streams {
+    open: Cell<usize>,
+    begun: Cell<u64>,
+}
+
+impl Streams {
+    /// Counts a stream as long as what comes back lives.
+    fn open(self: Rc<Self>) -> Open {
+        self.open.set(self.open.get() + 1);
+        self.begun.set(self.begun.get().wrapping_add(1));
+        Open(self)
+    }
+}
+
+/// A counted stream.
+struct Open(Rc<Streams>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
     }
 }
 
@@ -76,6 +119,7 @@ async fn exchange(
     core: &Rc<Core>,
     request: Request<Incoming>,
     connection: Rc<Connection>,
+    counted: Open,
 ) -> Result<Response<PipeBody>, oneshot::error::RecvError> {
     let (head, answered) = oneshot::channel();
     let (broker, watch) = (core.broker(), core.watchdog.watch());
@@ -84,6 +128,7 @@ async fn exchange(
         let mut caller = H2Caller::new(body, parts.method == http::Method::HEAD, Rc::clone(&broker), Rc::clone(&watch));
         caller.answer_to(head);
         run(&broker, &mut caller, &parts, (&connection, &watch)).await;
+        drop(counted);
     })));
     let response = answered.await?;
     // From here on the pipe tells the exchange when the caller is gone.
@@ -153,6 +198,9 @@ struct Head<'p> {
 
 impl<'p> Head<'p> {
     fn read(parts: &'p http::request::Parts, caller: &H2Caller) -> Result<Self, &'static str> {
+        if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+            return Err("a scheme other than http and https");
+        }
         let mut fields = Vec::with_capacity(parts.headers.len() + 2);
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         if let Some(authority) = authority {

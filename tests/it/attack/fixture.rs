@@ -1,6 +1,8 @@
 //! A broker and an upstream by hand, for many cases.
 
 use super::spelled::given_away;
+use crate::reach::wire::{Secure, ask, dial, secure};
+use crate::reach::world::{Authority, client};
 use crate::support::command::{Running, run, run_with};
 use crate::support::raw::Answered;
 use crate::support::talk::{End, Log, Talk};
@@ -8,11 +10,13 @@ use crate::support::wire::{After, Exchange, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 
 /// The team's own account.
 pub const OURS: &str = "AC00000000000000000000000000000001";
@@ -35,12 +39,27 @@ pub fn basic(username: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }
 
+/// The doors of a broker that has all of them.
+const SECURE: &str = r#"proxy = "127.0.0.1:0"
+tls = "127.0.0.1:0"
+[tls]
+cert = "server.pem"
+key = "server.key"
+[intercept]
+ca_cert = "ca/ca.pem"
+ca_key = "ca/ca.key"
+"#;
+
 /// A running broker.
 pub struct Fixture {
     folder: tempfile::TempDir,
     broker: Option<Running>,
     /// Where it is.
     pub at: SocketAddr,
+    /// Where it listens for TLS, as `sidekey.test`, if it does.
+    tls: Option<SocketAddr>,
+    /// Whom callers trust: the issuer of `sidekey.test`, and the private CA.
+    trusted: Vec<CertificateDer<'static>>,
     /// Behind it.
     pub wire: Wire,
     /// A standard team's token.
@@ -65,17 +84,65 @@ impl Fixture {
         limits: &str,
         play: impl Fn(&mut Exchange) -> After + Send + Sync + 'static,
     ) -> Self {
+        Self::open(upstream, limits, false, play)
+    }
+
+    /// Starts both; the broker listens for TLS too, and intercepts.
+    pub fn start_secure(limits: &str, play: impl Fn(&mut Exchange) -> After + Send + Sync + 'static) -> Self {
+        Self::open("response_timeout = \"30s\"", limits, true, play)
+    }
+
+    fn open(
+        upstream: &str,
+        limits: &str,
+        secure: bool,
+        play: impl Fn(&mut Exchange) -> After + Send + Sync + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let wire = Wire::start(play);
+        let mut trusted = Vec::new();
+        if secure {
+            assert_eq!(run(folder.path(), &["ca", "init", "ca"]).code, Some(0));
+            let ca = Authority::new("servers");
+            ca.server("sidekey.test").write(folder.path(), "server");
+            trusted.push(ca.root());
+            trusted.push(CertificateDer::from_pem_file(folder.path().join("ca/ca.pem")).expect("a certificate"));
+        }
         let made = run(folder.path(), &["token", "generate", "--count", "2", "--output", "json"]).json();
         let word = |n: usize, name: &str| made[n][name].as_str().expect("a text").to_owned();
-        let config = config(&wire, upstream, limits, &[word(0, "sha256"), word(1, "sha256")]);
+        let mut config = config(&wire, upstream, limits, &[word(0, "sha256"), word(1, "sha256")]);
+        if secure {
+            config = config.replace("proxy = \"127.0.0.1:0\"\n", SECURE);
+        }
         std::fs::write(folder.path().join("sidekey.toml"), config).expect("a file");
         let variables = [("BILLING", KEY.1), ("OWNER", MASTER.1), ("RUST_LOG", "debug")];
         let mut broker = Running::start(folder.path(), &["serve"], &variables);
         let at = broker.told("listening proxy=").parse().expect("an address");
+        let tls = secure.then(|| broker.told("listening tls=").parse().expect("an address"));
         let (token, master) = (word(0, "token"), word(1, "token"));
-        Self { folder, broker: Some(broker), at, wire, token, master, log: Log::default(), answered: Mutex::default() }
+        let (log, answered) = (Log::default(), Mutex::default());
+        Self { folder, broker: Some(broker), at, tls, trusted, wire, token, master, log, answered }
+    }
+
+    /// A plain connection to the TLS listener.
+    pub fn knock(&self) -> TcpStream {
+        dial(self.tls.expect("a broker that listens for TLS"))
+    }
+
+    /// Shakes hands at the TLS listener as a caller that offers `alpn`.
+    pub fn secure(&self, alpn: &str) -> Secure {
+        let config = Arc::new(client(&self.trusted, None, &[alpn]));
+        secure(self.knock(), &config, "sidekey.test").expect("shakes hands")
+    }
+
+    /// The inside of a tunnel to `host`, for a caller that offers `alpn`.
+    pub fn tunnel(&self, host: &str, alpn: &str) -> Secure {
+        let mut stream = dial(self.at);
+        let proof = basic("team", &self.token);
+        let headers = [("Host", host), ("Proxy-Authorization", &proof)];
+        let answer = ask(&mut stream, &format!("CONNECT {host}:443"), &headers, "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        secure(stream, &Arc::new(client(&self.trusted, None, &[alpn])), host).expect("a leaf")
     }
 
     /// A connection to the broker.

@@ -10,6 +10,8 @@ mod audit;
 mod bodies;
 mod fixture;
 mod framing;
+mod h2;
+mod h2_floods;
 mod headers;
 mod held;
 mod leaks;

@@ -5,7 +5,7 @@ use crate::support::talk::Talk;
 use std::collections::BTreeSet;
 
 /// Core management resources: host, path before the twisted segment, the segment, the rest.
-const CORE: &[(&str, &str, &str, &str)] = &[
+pub(super) const CORE: &[(&str, &str, &str, &str)] = &[
     ("api", "/2010-04-01/", "Accounts", ""),
     ("api", "/2010-04-01/Accounts/", "AC00000000000000000000000000000001", ""),
     ("api", "/2010-04-01/Accounts/AC00000000000000000000000000000001/", "Keys", ""),
@@ -24,7 +24,7 @@ const CORE: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Twists of a segment `{}`; each is refused, whichever reason it gets.
-const TWISTS: &[&str] = &[
+pub(super) const TWISTS: &[&str] = &[
     "{}",
     "{}.json",
     "{}.xml",
@@ -95,7 +95,7 @@ const TWISTS: &[&str] = &[
 ];
 
 /// Ways to twist the letters.
-fn cased(segment: &str) -> BTreeSet<String> {
+pub(super) fn cased(segment: &str) -> BTreeSet<String> {
     let first = segment.as_bytes()[0];
     let swapped: String = segment
         .chars()

@@ -5,7 +5,7 @@ use crate::support::talk::{End, Talk};
 use std::time::Duration;
 
 /// Ceilings short enough for a test; what must not be cut is far below them.
-const SHORT: &str = "head_timeout = \"700ms\"\nbody_timeout = \"700ms\"\nidle_timeout = \"1500ms\"";
+pub(super) const SHORT: &str = "head_timeout = \"700ms\"\nbody_timeout = \"700ms\"\nidle_timeout = \"1500ms\"";
 
 /// Drips bytes until the connection ends or they do.
 fn drip(talk: &mut Talk, bytes: &[u8]) {

@@ -5,5 +5,5 @@ mod jwt;
 mod listener;
 mod pairs;
 mod pieces;
-mod wire;
-mod world;
+pub mod wire;
+pub mod world;

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod command;
+pub mod frames;
 pub mod postgres;
 pub mod raw;
 pub mod source;
