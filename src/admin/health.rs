@@ -1,4 +1,4 @@
-//! `/readyz` and what the metrics say of store, audit and keys.
+//! `/readyz` and what the metrics say of store, audit, keys and key sets.
 
 use super::Parts;
 use super::answer::Answer;
@@ -17,6 +17,7 @@ struct Readiness {
     store: StoreCheck,
     audit: AuditCheck,
     keys: KeysCheck,
+    key_sets: KeySetsCheck,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,12 +41,21 @@ struct KeysCheck {
     rejected: Vec<String>,
 }
 
+#[derive(Debug, Serialize)]
+struct KeySetsCheck {
+    /// Whether every `[[jwt]]` has had its first key set.
+    usable: bool,
+    /// Issuers whose tokens are refused for want of a key set that is young enough.
+    without: Vec<String>,
+}
+
 /// Whether requests can be served. A lost store alone is said and does not count: what is known is served on until it is
-/// too old. Neither does one refused key, of one team: taking the broker out would take all the others along.
+/// too old. Neither does one refused key, of one team, or a key set that grew too old: taking the broker out would take all the
+/// others along. A broker that has not had its first key sets yet refuses callers that another would serve, so it waits.
 pub(super) fn ready(parts: &Parts) -> Answer {
-    let (store, audit, keys) = (store(parts), audit(parts), keys(parts));
-    let ready = store.usable && audit.usable && keys.usable;
-    Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, store, audit, keys })
+    let (store, audit, keys, key_sets) = (store(parts), audit(parts), keys(parts), key_sets(parts));
+    let ready = store.usable && audit.usable && keys.usable && key_sets.usable;
+    Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, store, audit, keys, key_sets })
 }
 
 fn store(parts: &Parts) -> StoreCheck {
@@ -81,6 +91,13 @@ fn keys(parts: &Parts) -> KeysCheck {
     rejected.sort();
     rejected.truncate(MAX_NAMED);
     KeysCheck { usable, rejected }
+}
+
+fn key_sets(parts: &Parts) -> KeySetsCheck {
+    let Some(jwts) = &parts.jwts else { return KeySetsCheck { usable: true, without: Vec::new() } };
+    let mut without = jwts.without_keys(parts.clock.unix_seconds());
+    without.truncate(MAX_NAMED);
+    KeySetsCheck { usable: jwts.loaded(), without: without.into_iter().map(str::to_owned).collect() }
 }
 
 /// The broker's counters, and gauges of store, audit and keys.

@@ -21,6 +21,7 @@ mod tokens;
 pub use listen::{Admin, AdminHandle, AdminSocket};
 
 use crate::audit::Trail;
+use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::{self, AuditMode};
 use crate::directory::Directory;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub life: Option<Arc<Life>>,
     /// How the feed from the store does; `None` without `[store]`.
     pub health: Option<Arc<Health>>,
+    /// What checks JWTs; `None` without `[[jwt]]`.
+    pub jwts: Option<Arc<Jwts>>,
     /// The time.
     pub clock: Clock,
 }

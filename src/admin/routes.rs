@@ -91,7 +91,7 @@ pub(super) const ROUTES: &[Route] = &{
     const DELETE: Method = Method::DELETE;
     [
         route(GET, "/healthz", A::Alive, 200, "Whether the process is alive").open().gives(Text("text/plain")),
-        route(GET, "/readyz", A::Ready, 200, "Whether store, audit and keys are usable; 503 if not")
+        route(GET, "/readyz", A::Ready, 200, "Whether store, audit, keys and key sets are usable; 503 if not")
             .open()
             .gives(One(S::Readiness)),
         route(GET, "/metrics", A::Metrics, 200, "Counters in Prometheus' text format").open().gives(Text("text/plain")),

@@ -110,8 +110,11 @@ fn readiness() -> Value {
             })),
             "audit": check(json!({ "trouble": nullable_text("why records can't be kept") })),
             "keys": check(json!({ "rejected": list(json!({ "type": "string" }), "keys that the upstream refuses; at most 20") })),
+            "key_sets": check(json!({
+                "without": list(json!({ "type": "string" }), "issuers whose tokens are refused for want of keys; at most 20"),
+            })),
         }),
-        &["ready", "store", "audit", "keys"],
+        &["ready", "store", "audit", "keys", "key_sets"],
     )
 }
 

@@ -171,9 +171,15 @@ impl Jwts {
         Tending::start(keys.collect(), clock.clone())
     }
 
-    /// Whether every provider has a key set in force. `now` is in seconds since the Unix epoch.
-    pub fn ready(&self, now: u64) -> bool {
-        self.providers.iter().all(|provider| provider.keys.current(now).is_some())
+    /// Whether every provider has had its first key set.
+    pub fn loaded(&self) -> bool {
+        self.providers.iter().all(|provider| provider.keys.loaded())
+    }
+
+    /// The issuers without a key set in force: none yet, or none young enough. `now` is in seconds since the Unix epoch.
+    pub fn without_keys(&self, now: u64) -> Vec<&str> {
+        let without = self.providers.iter().filter(|provider| provider.keys.current(now).is_none());
+        without.map(|provider| provider.issuer.as_str()).collect()
     }
 
     /// Verifies a token. `now` is in seconds since the Unix epoch. Never waits: where the key is unknown,
@@ -209,7 +215,7 @@ impl Jwts {
     }
 
     /// Asks for the refresh that a token was refused for want of, and gives something to wait for; `None` if none is
-    /// coming, as when one was asked for less than 30 s ago. Afterwards the token is worth another [`Jwts::verify`].
+    /// coming, as when its key was asked for less than 30 s ago. Afterwards the token is worth another [`Jwts::verify`].
     pub fn coming(&self, token: &str, refusal: JwtRefusal, now: u64) -> Option<Coming> {
         if !matches!(refusal, JwtRefusal::UnknownKey | JwtRefusal::NoKeySet) {
             return None;
@@ -223,7 +229,7 @@ impl Jwts {
             if set.is_some_and(|set| matches!(set.find(parts.kid.as_deref(), parts.alg), Lookup::Found(_))) {
                 return Some(Coming(Vec::new()));
             }
-            refreshes.extend(keys.ask(now));
+            refreshes.extend(keys.ask(parts.kid.as_deref().unwrap_or_default(), now));
         }
         (!refreshes.is_empty()).then_some(Coming(refreshes))
     }

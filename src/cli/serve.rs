@@ -68,6 +68,7 @@ fn parts(server: &Server, config: &Config) -> Parts {
         audit: config.audit.clone(),
         life: server.keeper().map(|keeper| Arc::clone(keeper.life())),
         health: server.keeper().map(|keeper| Arc::clone(keeper.health())),
+        jwts: server.jwts(),
         clock: Clock::system(),
     }
 }

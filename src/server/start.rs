@@ -138,9 +138,9 @@ impl Server {
         Ok(config)
     }
 
-    /// Whether the key sets of all `[[jwt]]` are there and young enough; `true` where there are none.
-    pub fn key_sets_ready(&self) -> bool {
-        self.shared.borrow().jwts.as_ref().is_none_or(|jwts| jwts.ready(self.clock.unix_seconds()))
+    /// What checks JWTs now; `None` without `[[jwt]]`.
+    pub fn jwts(&self) -> Option<Arc<Jwts>> {
+        self.shared.borrow().jwts.clone()
     }
 
     /// Where it listens.

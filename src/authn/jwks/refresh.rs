@@ -6,6 +6,8 @@ use crate::clock::Clock;
 use crate::tls::watch::{Reload, Watched};
 use crate::{config, tls};
 use arc_swap::ArcSwapOption;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +18,15 @@ use tokio::sync::{Notify, watch};
 /// Ceiling on one fetch, in wall time.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Least time between two refreshes that unknown key ids ask for, in seconds: whoever makes up key ids costs the key
-/// server two requests a minute at most.
+/// Time between two refreshes that unknown key ids ask for, in seconds and in the long run: whoever makes up key ids costs
+/// the key server two requests a minute. A key id that a refresh did not bring is not asked for again for as long.
 const ASK_EVERY: u64 = 30;
+
+/// Refreshes that different key ids may ask for at once, so that a new key need not wait for the one after a stray token.
+const ASKS_AT_ONCE: u64 = 4;
+
+/// Key ids remembered as asked for.
+const REMEMBERED: usize = 64;
 
 /// How often files are looked at and due refreshes begun.
 const TICK: Duration = Duration::from_secs(1);
@@ -81,11 +89,20 @@ impl Keys {
         }
     }
 
-    /// Asks for a refresh because a token named a key that this set lacks. Gives something to wait for if one is coming.
-    pub(in crate::authn) fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
+    /// Whether there has been a set at all.
+    pub(in crate::authn) fn loaded(&self) -> bool {
+        match &self.source {
+            Source::File(_) => true,
+            Source::Url(remote, _) => remote.held.load().is_some(),
+        }
+    }
+
+    /// Asks for a refresh because a token named a key that this set lacks. Gives something to wait for if one is coming:
+    /// some for different key ids, after that one each 30 s, and never one for the same key id twice in that time.
+    pub(in crate::authn) fn ask(&self, key_id: &str, now: u64) -> Option<watch::Receiver<u64>> {
         match &self.source {
             Source::File(_) => None,
-            Source::Url(remote, _) => remote.ask(now),
+            Source::Url(remote, _) => remote.ask(key_id, now),
         }
     }
 
@@ -150,11 +167,49 @@ struct Held {
 #[derive(Default)]
 struct Plan {
     next: u64,
-    /// When an unknown key id last got a refresh.
-    asked: u64,
+    /// What unknown key ids asked for.
+    asks: Asks,
     failures: u32,
     /// Whether one is under way or about to be.
     coming: bool,
+}
+
+/// Refreshes that unknown key ids asked for.
+#[derive(Default)]
+struct Asks {
+    /// When all that were granted would be through, one each [`ASK_EVERY`].
+    spent_until: u64,
+    /// Key ids as hashes, and when each asked; oldest first.
+    seen: VecDeque<(u64, u64)>,
+    hasher: RandomState,
+}
+
+impl Asks {
+    /// Whether this key id is new; it is not from now on.
+    fn is_new(&mut self, key_id: &str, now: u64) -> bool {
+        let hash = self.hasher.hash_one(key_id);
+        self.seen.retain(|(_, asked)| asked.abs_diff(now) < ASK_EVERY);
+        if self.seen.iter().any(|(seen, _)| *seen == hash) {
+            return false;
+        }
+        if self.seen.len() == REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back((hash, now));
+        true
+    }
+
+    /// Grants one more refresh, if there is one left.
+    fn grant(&mut self, now: u64) -> bool {
+        // A clock that was set back must not close the door until it is there again.
+        let spent = if self.spent_until.saturating_sub(now) > ASKS_AT_ONCE * ASK_EVERY { 0 } else { self.spent_until };
+        let until = spent.max(now) + ASK_EVERY;
+        let granted = until - now <= ASKS_AT_ONCE * ASK_EVERY;
+        if granted {
+            self.spent_until = until;
+        }
+        granted
+    }
 }
 
 impl Remote {
@@ -187,16 +242,16 @@ impl Remote {
         now >= plan.next || plan.next - now > REFRESH_AT_MOST
     }
 
-    fn ask(&self, now: u64) -> Option<watch::Receiver<u64>> {
+    fn ask(&self, key_id: &str, now: u64) -> Option<watch::Receiver<u64>> {
         let done = self.attempts.subscribe();
         let mut plan = self.plan();
+        let new = plan.asks.is_new(key_id, now);
         if plan.coming {
             return Some(done);
         }
-        if plan.asked.abs_diff(now) < ASK_EVERY {
+        if !new || !plan.asks.grant(now) {
             return None;
         }
-        plan.asked = now;
         plan.next = now;
         plan.coming = true;
         drop(plan);

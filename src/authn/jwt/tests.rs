@@ -412,7 +412,7 @@ async fn a_key_set_behind_a_url_refuses_until_it_is_there() {
     let mut site = Site::new(std::slice::from_ref(&signer.jwk));
     site.jwt.jwks = config::Jwks::Url("https://keys.test".to_owned());
     let jwts = site.open();
-    assert!(!jwts.ready(NOW));
+    assert!(!jwts.loaded() && jwts.without_keys(NOW).len() == 1);
     assert_eq!(jwts.verify(&token(&signer), NOW), Err(JwtRefusal::NoKeySet));
     assert!(jwts.coming(&token(&signer), JwtRefusal::NoKeySet, NOW).is_some());
     assert!(jwts.coming(&token(&signer), JwtRefusal::Expired, NOW).is_none());

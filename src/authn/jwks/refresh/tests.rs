@@ -119,30 +119,59 @@ async fn a_server_that_hangs_is_given_up_and_the_set_serves_on() {
 }
 
 #[tokio::test]
-async fn unknown_keys_ask_for_one_refresh_in_half_a_minute() {
+async fn a_key_id_that_is_not_there_is_asked_for_once_in_half_a_minute() {
     let (server, remote, clock) = (Server::new(vec![Answer::Body(good())]), remote(), Clock::cranked());
     step(&remote, &server, &clock).await;
-    let mut done = remote.ask(clock.unix_seconds()).expect("the first is heard");
+    let mut done = remote.ask("a", clock.unix_seconds()).expect("the first is heard");
     for _ in 0..1000 {
-        assert!(remote.ask(clock.unix_seconds()).is_some(), "the same one");
+        assert!(remote.ask("a", clock.unix_seconds()).is_some(), "the same one");
     }
     step(&remote, &server, &clock).await;
     assert_eq!(server.asked(), 2);
     done.changed().await.expect("woken");
     for _ in 0..1000 {
-        assert!(remote.ask(clock.unix_seconds()).is_none(), "throttled");
+        assert!(remote.ask("a", clock.unix_seconds()).is_none(), "it was not there");
     }
     clock.turn(ASK_EVERY.cast_signed() - 1);
-    assert!(remote.ask(clock.unix_seconds()).is_none());
+    assert!(remote.ask("a", clock.unix_seconds()).is_none());
     clock.turn(1);
-    assert!(remote.ask(clock.unix_seconds()).is_some());
+    assert!(remote.ask("a", clock.unix_seconds()).is_some());
+}
+
+#[tokio::test]
+async fn made_up_key_ids_cost_a_few_refreshes_and_then_two_a_minute() {
+    let (server, remote, clock) = (Server::new(vec![Answer::Body(good())]), remote(), Clock::cranked());
+    step(&remote, &server, &clock).await;
+    let mut number = 0;
+    let mut flood = async |clock: &Clock| {
+        let before = server.asked();
+        for _ in 0..500 {
+            number += 1;
+            remote.ask(&number.to_string(), clock.unix_seconds());
+            step(&remote, &server, clock).await;
+        }
+        server.asked() - before
+    };
+    assert_eq!(flood(&clock).await, 4);
+    assert_eq!(flood(&clock).await, 0);
+    let mut minute = 0;
+    for _ in 0..60 {
+        clock.turn(1);
+        minute += flood(&clock).await;
+    }
+    assert_eq!(minute, 2);
+    clock.turn(-7200);
+    assert!(flood(&clock).await <= 5, "a clock set back opens nothing wide");
+    assert!(remote.plan().asks.seen.len() <= REMEMBERED);
 }
 
 #[tokio::test]
 async fn who_asks_while_one_is_coming_waits_for_that_one() {
-    let (remote, clock) = (remote(), Clock::cranked());
-    assert!(remote.ask(clock.unix_seconds()).is_some());
-    assert_eq!(remote.plan().asked, 0, "and asks for no other");
+    let (server, remote, clock) = (Server::new(vec![Answer::Body(good())]), remote(), Clock::cranked());
+    assert!(remote.ask("a", clock.unix_seconds()).is_some());
+    assert_eq!(remote.plan().asks.spent_until, 0, "and asks for no other");
+    step(&remote, &server, &clock).await;
+    assert!(remote.ask("a", clock.unix_seconds()).is_none(), "not even when it did not bring the key");
 }
 
 #[tokio::test]
@@ -174,7 +203,7 @@ async fn tending_fetches_at_once_and_hears_who_asks() {
     while keys.current(clock.unix_seconds()).is_none() {
         tokio::task::yield_now().await;
     }
-    let mut done = keys.ask(clock.unix_seconds()).expect("heard");
+    let mut done = keys.ask("a", clock.unix_seconds()).expect("heard");
     done.changed().await.expect("refreshed");
     assert_eq!(server.asked(), 2);
     task.abort();
