@@ -151,7 +151,8 @@ impl Broker {
         if head.method == "CONNECT" {
             return self.prepare_tunnel(opened, head, connection);
         }
-        let (parts, mut facts) = read(head);
+        let host = host_field(head);
+        let (parts, mut facts) = read(head, host);
         let now = opened.guard.unix_seconds();
         let caller = match self.caller(head, connection, parts, now) {
             Ok(caller) => caller,
@@ -166,7 +167,7 @@ impl Broker {
         };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, connection, caller: &caller, inspected, now };
+        let line = Line { broker: self, head, host, connection, caller: &caller, inspected, now };
         match line.run(parts) {
             Ok(Granted::Forward { judged, lease, outbound }) => {
                 let links = line.links(&judged);
@@ -243,14 +244,15 @@ impl Broker {
         connection: &Connection,
         fault: BodyFault,
     ) -> Prepared {
-        let (parts, mut facts) = read(head);
+        let host = host_field(head);
+        let (parts, mut facts) = read(head, host);
         let mut stop = Stop::because(fault.reason(), fault.text());
         let now = self.clock.unix_seconds();
         let Ok(caller) = self.caller(head, connection, parts, now) else { return self.refuse(opened, &facts, &stop) };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, connection, caller: &caller, inspected: None, now };
-        let judged = parts.zip(host_field(head).ok()).and_then(|(parts, host)| line.judge(parts, host).ok());
+        let line = Line { broker: self, head, host, connection, caller: &caller, inspected: None, now };
+        let judged = parts.zip(host.ok()).and_then(|(parts, host)| line.judge(parts, host).ok());
         let account = judged.as_ref().and_then(|judged| judged.grant.account());
         facts.account = account.as_ref();
         stop.operation = judged.map(|judged| judged.grant.operation().name());
@@ -310,6 +312,7 @@ pub(super) enum Granted<'h> {
 pub(super) struct Line<'l, 'f, 'b> {
     pub(super) broker: &'l Broker,
     pub(super) head: &'l RequestHead<'f, 'b>,
+    host: HostField<'b>,
     connection: &'l Connection,
     pub(super) caller: &'l Caller,
     pub(super) inspected: Option<&'l Inspected<'l>>,
@@ -323,7 +326,7 @@ impl<'b> Line<'_, '_, 'b> {
         let framing = request_framing(self.head).map_err(|FramingError(what)| malformed(what))?;
         expectation(self.head).map_err(malformed)?;
         let parts = parts.ok_or_else(|| malformed("the target is neither a path nor a URL"))?;
-        let host = host_field(self.head).map_err(malformed)?;
+        let host = self.host.map_err(malformed)?;
         if let Some(authority) = parts.authority
             && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
         {
@@ -368,7 +371,7 @@ impl<'b> Line<'_, '_, 'b> {
         if judged.address.mode() == Mode::Host {
             return None;
         }
-        let host = host_field(self.head).ok().flatten()?;
+        let host = self.host.ok().flatten()?;
         let scheme = if self.connection.secure { "https://" } else { "http://" };
         // A connection's requests nearly all name the same host: one text serves them all.
         let mut known = self.connection.links.borrow_mut();
@@ -397,10 +400,10 @@ impl<'b> Line<'_, '_, 'b> {
 }
 
 /// What a head says before anything is judged.
-fn read<'b>(head: &RequestHead<'_, 'b>) -> (Option<Parts<'b>>, Facts<'b>) {
+fn read<'b>(head: &RequestHead<'_, 'b>, host: HostField<'b>) -> (Option<Parts<'b>>, Facts<'b>) {
     let parts = split(head.target);
     let path = parts.map_or(head.target, |parts| parts.path);
-    let host = parts.and_then(|parts| parts.authority).or_else(|| host_field(head).ok().flatten()).unwrap_or("");
+    let host = parts.and_then(|parts| parts.authority).or_else(|| host.ok().flatten()).unwrap_or("");
     let facts =
         Facts { method: head.method.as_bytes(), host: host.as_bytes(), path: path.as_bytes(), ..Facts::default() };
     (parts, facts)
@@ -425,8 +428,11 @@ fn split(target: &str) -> Option<Parts<'_>> {
     Some(Parts { path, query, authority })
 }
 
+/// What `Host` says, or what is wrong with it.
+type HostField<'b> = Result<Option<&'b str>, &'static str>;
+
 /// The one `Host` field. HTTP/1.1 demands it (RFC 9112 §3.2).
-pub(super) fn host_field<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<&'b str>, &'static str> {
+pub(super) fn host_field<'b>(head: &RequestHead<'_, 'b>) -> HostField<'b> {
     let mut hosts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host"));
     match (hosts.next(), hosts.next(), head.minor) {
         (Some(_), Some(_), _) => Err("more than one Host"),

@@ -109,7 +109,7 @@ impl Plan {
                         continue;
                     }
                 }
-                Outbound::ContentType => plan.json = field.value.to_ascii_lowercase().windows(4).any(|w| w == b"json"),
+                Outbound::ContentType => plan.json = field.value.windows(4).any(|w| w.eq_ignore_ascii_case(b"json")),
                 _ => plan.note(field.name, field.value, exchange),
             }
             line(out, field.name, field.value);

@@ -105,13 +105,14 @@ impl H1 {
         self.interim = 0;
         self.shown = 0;
         self.chunked = framing == Framing::Chunked;
-        let size = ChunkSize::new(first.len());
+        let size = self.chunked.then(|| ChunkSize::new(first.len()));
+        let size = size.as_ref().map_or(&b""[..], ChunkSize::text);
         let parts: [&[u8]; 5] = match (self.chunked, first.is_empty(), end) {
             (false, _, _) => [head, first, b"", b"", b""],
             (true, true, false) => [head, b"", b"", b"", b""],
             (true, true, true) => [head, b"0\r\n\r\n", b"", b"", b""],
-            (true, false, false) => [head, size.text(), first, b"\r\n", b""],
-            (true, false, true) => [head, size.text(), first, b"\r\n", b"0\r\n\r\n"],
+            (true, false, false) => [head, size, first, b"\r\n", b""],
+            (true, false, true) => [head, size, first, b"\r\n", b"0\r\n\r\n"],
         };
         let answered = self.write(&parts).await?;
         self.sent = end && !answered;
