@@ -43,11 +43,17 @@ impl Multiplex {
         Ok(Self { sender })
     }
 
-    /// A stream for one request; `None` once the connection is closing.
-    pub fn lane(&self) -> Option<H2> {
-        let open = !self.sender.is_closed();
-        open.then(|| H2 {
+    /// Whether it takes requests.
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.
+    pub fn lane(&self, reused: bool) -> Option<H2> {
+        self.is_open().then(|| H2 {
             sender: self.sender.clone(),
+            reused,
+            fed: false,
             state: State::Idle,
             frame: Bytes::new(),
             trailers: Vec::new(),
@@ -60,6 +66,9 @@ impl Multiplex {
 #[derive(Debug)]
 pub struct H2 {
     sender: SendRequest<PipeBody>,
+    reused: bool,
+    /// Whether anything of the caller's body has been taken.
+    fed: bool,
     state: State,
     /// The piece of the answer's body that is being shown.
     frame: Bytes,
@@ -69,13 +78,20 @@ pub struct H2 {
 }
 
 /// The answer, when it comes.
-type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Lost>>>>;
+
+/// Why none comes.
+struct Lost {
+    error: hyper::Error,
+    /// Whether nothing of the request has been written: hyper gave it back.
+    unsent: bool,
+}
 
 /// How far the request has come.
 enum State {
     Idle,
     Sent { answer: Answer, upload: Option<Pipe> },
-    Answered(Box<hyper::Result<Response<Incoming>>>),
+    Answered(Box<Result<Response<Incoming>, Lost>>),
     Body(Incoming),
 }
 
@@ -91,8 +107,13 @@ impl std::fmt::Debug for State {
 }
 
 impl H2 {
+    pub(super) const fn reused(&self) -> bool {
+        self.reused
+    }
+
     pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
-        poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(|error| broken(error, true))?;
+        let ready = poll_fn(|cx| self.sender.poll_ready(cx)).await;
+        ready.map_err(|error| self.lost(Lost { error, unsent: true }))?;
         let (parts, length) = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
         let (upload, body) = if end && first.is_empty() {
             (None, PipeBody::empty())
@@ -100,10 +121,18 @@ impl H2 {
             let (pipe, body) = pipe(length);
             (Some(pipe), body)
         };
-        let answer = Box::pin(self.sender.send_request(Request::from_parts(parts, body)));
-        self.state = State::Sent { answer, upload };
+        let sent = self.sender.try_send_request(Request::from_parts(parts, body));
+        let answer = async { sent.await.map_err(|e| Lost { unsent: e.message().is_some(), error: e.into_error() }) };
+        self.state = State::Sent { answer: Box::pin(answer), upload };
         if !first.is_empty() {
             self.send_more(first).await?;
+            if !self.fed
+                && let State::Answered(answered) = &mut self.state
+                && let Err(lost) = &**answered
+                && lost.unsent
+            {
+                return Err(LaneError::Unsent(io::ErrorKind::NotConnected.into()));
+            }
         }
         if end {
             self.send_more(b"").await?;
@@ -125,7 +154,10 @@ impl H2 {
                 Ok(true)
             }
             fed = pipe.feed(data) => match fed {
-                Ok(()) => Ok(false),
+                Ok(()) => {
+                    self.fed = true;
+                    Ok(false)
+                }
                 // Nobody takes the body: the answer (or the error) says why.
                 Err(_) => Ok(true),
             }
@@ -161,7 +193,7 @@ impl H2 {
         let State::Answered(answered) = std::mem::replace(&mut self.state, State::Idle) else {
             return Err(LaneError::BadAnswer("no request was sent"));
         };
-        let response = answered.map_err(|error| broken(error, true))?;
+        let response = answered.map_err(|lost| self.lost(lost))?;
         let (parts, body) = response.into_parts();
         let fields: Vec<Field<'_>> =
             parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
@@ -207,6 +239,16 @@ impl H2 {
 
     pub(super) fn consume(&mut self, bytes: usize) {
         self.frame.advance(bytes);
+    }
+}
+
+impl H2 {
+    /// Why there is no answer, as ours. Bytes of the body that were taken can't be had again.
+    fn lost(&self, lost: Lost) -> LaneError {
+        match broken(lost.error, true) {
+            LaneError::Broken { error, .. } if lost.unsent && !self.fed => LaneError::Unsent(error),
+            other => other,
+        }
     }
 }
 

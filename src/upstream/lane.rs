@@ -45,7 +45,7 @@ impl Lane {
     pub const fn reused(&self) -> bool {
         match self {
             Self::H1(lane) => lane.reused(),
-            Self::H2(_) => false,
+            Self::H2(lane) => lane.reused(),
         }
     }
 

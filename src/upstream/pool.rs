@@ -155,7 +155,7 @@ impl Route {
     pub fn idle_lane(self: &Rc<Self>) -> Option<Lane> {
         self.warmth.used();
         if let Some(multiplex) = &*self.http2.borrow()
-            && let Some(lane) = multiplex.lane()
+            && let Some(lane) = multiplex.lane(true)
         {
             return Some(Lane::H2(lane));
         }
@@ -176,7 +176,7 @@ impl Route {
         match self.open().await? {
             Opened::H1(h1) => Ok(Lane::H1(h1)),
             Opened::H2(multiplex) => {
-                let lane = multiplex.lane();
+                let lane = multiplex.lane(false);
                 *self.http2.borrow_mut() = Some(multiplex);
                 lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
             }
@@ -199,7 +199,7 @@ impl Route {
             idle.age += 1;
             idle.age <= self.settings.idle_ticks && !idle.h1.stirred()
         });
-        let multiplexed = self.http2.borrow().as_ref().is_some_and(|multiplex| multiplex.lane().is_some());
+        let multiplexed = self.http2.borrow().as_ref().is_some_and(Multiplex::is_open);
         if self.warmth.tick(multiplexed || !idle.is_empty() || self.settings.idle == 0) {
             tokio::task::spawn_local(Rc::clone(self).open_spare());
         }

@@ -4,6 +4,12 @@ use crate::support::command::{Running, run};
 use crate::support::raw::ask;
 use crate::support::upstream::As;
 use crate::support::wire::{After, Exchange, Wire};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Empty;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::{Read as _, Write as _};
@@ -124,16 +130,79 @@ fn a_pool_that_is_replaced_closes_its_connections() {
     until("a connection to the new upstream", || next.connections() == 1);
 }
 
-#[test]
-fn tickets_of_tls_do_not_spoil_a_connection() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// TLS of an upstream on localhost, whose certificate is in the folder as `roots.pem`.
+fn tls(folder: &TempDir) -> rustls::ServerConfig {
     let key = KeyPair::generate().expect("a key");
     let cert = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name").self_signed(&key).expect("signs");
     std::fs::write(folder.path().join("roots.pem"), cert.pem()).expect("a file");
     let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config =
-        rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], secret);
-    let config = Arc::new(config.expect("a certificate and its key"));
+    let config = rustls::ServerConfig::builder_with_provider(sidekey::tls::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], secret);
+    config.expect("a certificate and its key")
+}
+
+/// An upstream that speaks HTTP/2: it hears the first request, and its connection is gone.
+async fn silent_at_first_in_http2(
+    listener: TcpListener,
+    config: Arc<rustls::ServerConfig>,
+    [shaken, heard]: [Arc<AtomicUsize>; 2],
+) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    let mut first = true;
+    while let Ok((tcp, _)) = listener.accept().await {
+        let Ok(tls) = acceptor.accept(tcp).await else { continue };
+        shaken.fetch_add(1, Ordering::SeqCst);
+        let (hang_up, mut hung_up) = tokio::sync::mpsc::channel::<()>(1);
+        let (heard, silent) = (Arc::clone(&heard), std::mem::take(&mut first));
+        let service = service_fn(move |_| {
+            heard.fetch_add(1, Ordering::SeqCst);
+            let hang_up = hang_up.clone();
+            async move {
+                if silent {
+                    let _ = hang_up.send(()).await;
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service) => {}
+                Some(()) = hung_up.recv() => {}
+            }
+        });
+    }
+}
+
+#[test]
+fn only_what_does_no_harm_is_sent_again_over_http2() {
+    for (method, status, times) in [("GET", 200, 2), ("POST", 502, 1), ("DELETE", 502, 1)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = tls(&folder);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("an option");
+        let port = listener.local_addr().expect("bound").port();
+        let [shaken, heard] = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+        let counts = [Arc::clone(&shaken), Arc::clone(&heard)];
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(silent_at_first_in_http2(listener, Arc::new(config), counts));
+        });
+        let broker = Broker::start_in(folder, &format!("url = \"https://localhost:{port}\"\nca = \"roots.pem\""));
+        until("a connection that nobody asked for", || shaken.load(Ordering::SeqCst) == 1);
+        assert_eq!((broker.send(method), heard.load(Ordering::SeqCst)), (status, times), "{method}");
+    }
+}
+
+#[test]
+fn tickets_of_tls_do_not_spoil_a_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Arc::new(tls(&folder));
     assert!(config.send_tls13_tickets > 0, "or this test says nothing");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
