@@ -4,5 +4,6 @@ mod brokers;
 mod commands;
 mod crash;
 mod life;
+mod lost;
 mod reload;
 mod tokens;

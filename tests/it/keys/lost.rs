@@ -1,0 +1,125 @@
+//! The upstream makes a key, and its answer is lost on the way back: nobody knows the secret, and no key may stay.
+
+use crate::support::world::{World, text};
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Stands before the sandbox; what it is told to lose reaches the sandbox, and the answer does not come back.
+#[derive(Clone, Default)]
+struct Losses {
+    /// Answers to creations of keys that are lost.
+    created: Arc<AtomicUsize>,
+    /// The same for lists of keys.
+    listed: Arc<AtomicUsize>,
+}
+
+impl Losses {
+    /// Whether the answer to this request is lost.
+    fn take(&self, request: &[u8]) -> bool {
+        let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let left = match line.split_once(' ') {
+            Some(("POST", rest)) if rest.contains("/Keys.json") => &self.created,
+            Some(("GET", rest)) if rest.contains("/Keys.json") => &self.listed,
+            _ => return false,
+        };
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Carries one connection. A caller sends one request after the other, and each in one piece.
+    fn carry(&self, mut caller: TcpStream, sandbox: SocketAddr) -> std::io::Result<()> {
+        let mut upstream = TcpStream::connect(sandbox)?;
+        let (mut from, mut to) = (upstream.try_clone()?, caller.try_clone()?);
+        let lost = Arc::new(AtomicUsize::new(0));
+        let swallowed = Arc::clone(&lost);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                if swallowed.load(Ordering::SeqCst) > 0 || to.write_all(&buffer[..read]).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(Shutdown::Both);
+        });
+        let mut buffer = [0; 4096];
+        loop {
+            let read = caller.read(&mut buffer)?;
+            if read == 0 {
+                return upstream.shutdown(Shutdown::Both);
+            }
+            if self.take(&buffer[..read]) {
+                lost.store(1, Ordering::SeqCst);
+            }
+            upstream.write_all(&buffer[..read])?;
+        }
+    }
+}
+
+/// A world whose sandbox is reached through the losses.
+fn world() -> (World, Losses) {
+    let (world, losses) = (World::new(), Losses::default());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (at, carrier) = (listener.local_addr().expect("bound"), losses.clone());
+    let sandbox = world.upstream.sandbox.url();
+    let address = sandbox.trim_start_matches("http://").parse().expect("an address");
+    std::thread::spawn(move || {
+        for caller in listener.incoming().map_while(Result::ok) {
+            let carrier = carrier.clone();
+            std::thread::spawn(move || carrier.carry(caller, address));
+        }
+    });
+    let file = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    std::fs::write(file, config.replace(&sandbox, &format!("http://{at}"))).expect("a config");
+    world.json(&["team", "create", "billing"]);
+    (world, losses)
+}
+
+#[track_caller]
+fn assert_settled(world: &World, losses: &Losses, keys: &[String]) {
+    assert_eq!(
+        (losses.created.load(Ordering::SeqCst), losses.listed.load(Ordering::SeqCst)),
+        (0, 0),
+        "nothing was lost"
+    );
+    assert_eq!(world.upstream_keys(), keys, "an orphan");
+    let found = world.json(&["key", "reconcile"]);
+    assert_eq!((&found["orphans"], &found["missing"]), (&json!([]), &json!([])), "{found}");
+}
+
+#[test]
+fn a_key_whose_answer_was_lost_is_deleted_at_once() {
+    let (world, losses) = world();
+    losses.created.store(1, Ordering::SeqCst);
+    let said = world.refused(&["key", "create", "billing"]);
+    assert!(said.contains("the upstream did not answer"), "{said}");
+    assert_settled(&world, &losses, &[]);
+    let first = text(&world.json(&["key", "create", "billing"]), "sid");
+    losses.created.store(1, Ordering::SeqCst);
+    world.refused(&["key", "rotate", "billing", "--grace", "0s"]);
+    assert_settled(&world, &losses, std::slice::from_ref(&first));
+    assert_eq!(world.json(&["key", "list", "billing"])[0]["sid"], json!(first));
+}
+
+#[test]
+fn a_key_that_could_not_even_be_looked_for_is_deleted_by_the_next_command() {
+    for next in [&["key", "create", "billing"][..], &["key", "reconcile", "--delete-orphans"]] {
+        let (world, losses) = world();
+        losses.created.store(1, Ordering::SeqCst);
+        // More than are asked for in one go.
+        losses.listed.store(100, Ordering::SeqCst);
+        world.refused(&["key", "create", "billing"]);
+        losses.listed.store(0, Ordering::SeqCst);
+        let orphan = world.upstream_keys();
+        assert_eq!(orphan.len(), 1, "the upstream did make it");
+        assert_eq!(world.json(&["key", "reconcile"])["orphans"][0]["sid"], json!(orphan[0]), "it is ours to delete");
+        world.json(next);
+        let keys: Vec<String> =
+            world.json(&["key", "list"]).as_array().expect("a list").iter().map(|key| text(key, "sid")).collect();
+        assert!(!keys.contains(&orphan[0]), "nobody knows its secret");
+        assert_settled(&world, &losses, &keys);
+    }
+}
