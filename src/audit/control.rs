@@ -27,6 +27,8 @@ pub(super) struct Control {
     stamp: Stamp,
     /// Chains of cores that an earlier run had and this one has not.
     pub(super) retired: Vec<Head>,
+    /// Why the file that is open begins, until its opening record is in it.
+    pub(super) unopened: Option<Why>,
 }
 
 /// What a start has mended in the file.
@@ -78,7 +80,7 @@ impl Control {
             .map(|seed| Ed25519KeyPair::from_seed_unchecked(seed.expose()))
             .transpose()
             .map_err(|_| io::Error::other("[audit] signing_key is not a 32-byte Ed25519 seed"))?;
-        Ok(Self { trail, signer, stamp: Stamp::default(), retired: Vec::new() })
+        Ok(Self { trail, signer, stamp: Stamp::default(), retired: Vec::new(), unopened: None })
     }
 
     /// The record that begins a file or a run.

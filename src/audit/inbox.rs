@@ -9,13 +9,14 @@ use crate::clock::Clock;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The folder of a trail, as a command sees it.
 #[derive(Debug)]
 pub(super) struct Inbox {
+    file: PathBuf,
     folder: PathBuf,
     clock: Clock,
     left: AtomicU64,
@@ -38,12 +39,14 @@ const LONGEST: u64 = 16 << 10;
 
 impl Inbox {
     pub(super) fn new(file: &Path, clock: Clock) -> Self {
-        Self { folder: folder(file), clock, left: AtomicU64::new(0) }
+        Self { file: file.to_owned(), folder: folder(file), clock, left: AtomicU64::new(0) }
     }
 
     /// Leaves a record. It is kept once this returns.
     pub(super) fn leave(&self, action: &str, subject: &str, result: &str) -> io::Result<()> {
-        make(&self.folder)?;
+        if make(&self.folder)? {
+            self.hand_over(&self.folder)?;
+        }
         let now = self.clock.unix_micros();
         let left = Left {
             told_at: rfc3339(now),
@@ -59,7 +62,17 @@ impl Inbox {
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
         out.write_all(&serde_json::to_vec(&left)?)?;
         out.sync_all()?;
+        self.hand_over(&partial)?;
         fs::rename(partial, self.folder.join(name))
+    }
+
+    /// Gives what root has made to whom the trail belongs: the broker may be another user.
+    fn hand_over(&self, made: &Path) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.file).or_else(|_| fs::metadata(super::rotate::folder(&self.file)))?;
+        chown(made, Some(owner.uid()), Some(owner.gid()))
     }
 }
 
@@ -69,7 +82,9 @@ pub(super) fn collect(file: &Path, mut keep: impl FnMut(&Left) -> bool) -> io::R
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
-    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_none());
+    // Whatever else is there, a pipe that nobody writes for one, must not hold up the warden.
+    let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|found| found.is_file()));
+    let paths = files.map(|entry| entry.path()).filter(|path| path.extension().is_none());
     let mut paths: Vec<_> = paths.collect();
     paths.sort();
     for path in paths.iter().take(AT_ONCE) {
@@ -92,11 +107,11 @@ fn read(path: &Path) -> io::Result<Option<Left>> {
     Ok(serde_json::from_slice(&fs::read(path)?).ok())
 }
 
-/// Makes the folder, for its owner alone.
-pub(super) fn make(folder: &Path) -> io::Result<()> {
+/// Makes the folder, for its owner alone; whether it was not there before.
+fn make(folder: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(0o700).create(folder) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
     }
 }
 

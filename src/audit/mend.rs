@@ -61,6 +61,10 @@ pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
             write_to_old(shared, &mut slots);
         }
         reopen(shared, &mut slots, why)?;
+    } else if matches!(shared.place, Place::File { .. }) && is_empty(&slots[0]) {
+        // The disk was full when the file was begun.
+        let why = shared.control().unopened.unwrap_or(Why::Restart);
+        reopen(shared, &mut slots, why)?;
     }
     let State::Down(trouble) = before else { return Ok(()) };
     let counts = shared.health.counts();
@@ -116,7 +120,14 @@ pub(super) fn reopen(shared: &Shared, slots: &mut Slots<'_>, why: Why) -> io::Re
     for head in &mut shared.control().retired {
         head.end = 0;
     }
-    begin(shared, slots, why, &Mended::default())
+    shared.control().unopened = Some(why);
+    begin(shared, slots, why, &Mended::default())?;
+    shared.control().unopened = None;
+    Ok(())
+}
+
+fn is_empty(slot: &Slot) -> bool {
+    slot.file.metadata().is_ok_and(|found| found.len() == 0)
 }
 
 /// Whatever is under the trail's name and not the trail gives way.

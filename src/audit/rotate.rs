@@ -20,6 +20,23 @@ pub(super) fn rotated_name(path: &Path, unix_micros: u64) -> PathBuf {
     with_suffix(path, &time.strftime(".%Y%m%dT%H%M%S.%6fZ").to_string())
 }
 
+/// The same for a file that is rotated now: always behind those that are there, wherever the clock has gone since. Nothing
+/// is overwritten, and the order of the names stays that of the lines.
+pub(super) fn next_name(path: &Path, unix_micros: u64) -> PathBuf {
+    let newest = rotated(path).ok().and_then(|files| micros_of(files.last()?));
+    rotated_name(path, newest.map_or(unix_micros, |newest| unix_micros.max(newest.saturating_add(1))))
+}
+
+/// When a rotated file was rotated, as its name says.
+fn micros_of(file: &Path) -> Option<u64> {
+    let name = file.file_name()?.to_str()?;
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let suffix = name.get(name.len().checked_sub(SUFFIX.len())?..)?;
+    let time = jiff::civil::DateTime::strptime(".%Y%m%dT%H%M%S.%6fZ", suffix).ok()?;
+    let time = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+    u64::try_from(time.as_microsecond()).ok()
+}
+
 /// The rotated files of `path` that are there, oldest first.
 pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
     // While files are renamed, a listing may miss both the old name and the new one: two that agree missed none.
@@ -112,15 +129,23 @@ fn compress(file: &Path) -> io::Result<()> {
         return Ok(());
     }
     let partial = with_suffix(file, ".gz.part");
-    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    let packed = pack(&mut original, &partial).and_then(|()| fs::rename(&partial, with_suffix(file, ".gz")));
+    if packed.is_err() {
+        // On a full disk, half a copy only takes room. Fails where there is none.
+        let _ = fs::remove_file(&partial);
+    }
+    packed.and_then(|()| fs::remove_file(file))
+}
+
+/// Writes a compressed copy, and waits until it is on disk.
+fn pack(original: &mut File, partial: &Path) -> io::Result<()> {
+    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(partial)?;
     // The fastest level: lines of a trail repeat so much that it takes out most of them.
     let mut packer = GzEncoder::new(out, Compression::fast());
-    io::copy(&mut original, &mut packer)?;
+    io::copy(original, &mut packer)?;
     let mut out = packer.finish()?;
     out.flush()?;
-    out.sync_all()?;
-    fs::rename(&partial, with_suffix(file, ".gz"))?;
-    fs::remove_file(file)
+    out.sync_all()
 }
 
 /// Whether this is what [`rotated_name`] puts after a name, compressed or not.
@@ -168,6 +193,10 @@ mod tests {
         assert_eq!(rotated(&path).expect("listed"), [first.clone(), second]);
         assert!(is_older(&first, 1_700_000_000_000_002) && is_older(&with_suffix(&first, ".gz"), u64::MAX >> 12));
         assert!(!is_older(&first, 1_700_000_000_000_001) && !is_older(&path, u64::MAX >> 12));
+        // Behind the newest, whatever the clock says.
+        assert_eq!(micros_of(&with_suffix(&first, ".gz")), Some(1_700_000_000_000_001));
+        assert_eq!(next_name(&path, 1_750_000_000_000_000), rotated_name(&path, 1_800_000_000_000_001));
+        assert_eq!(next_name(&path, 1_900_000_000_000_000), rotated_name(&path, 1_900_000_000_000_000));
     }
 
     #[test]
@@ -185,5 +214,16 @@ mod tests {
         let mut text = String::new();
         open(&left[0]).expect("opened").read_to_string(&mut text).expect("read");
         assert_eq!(text, "a line\n");
+    }
+
+    #[test]
+    fn a_copy_that_fails_leaves_the_original_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let file = folder.path().join("audit.jsonl");
+        fs::write(&file, "a line\n").expect("written");
+        // In the way of the copy's last step.
+        fs::create_dir(with_suffix(&file, ".gz")).expect("made");
+        compress(&file).expect_err("there is a folder of that name");
+        assert!(!with_suffix(&file, ".gz.part").exists() && file.exists());
     }
 }

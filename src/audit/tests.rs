@@ -69,7 +69,7 @@ async fn recovered(recorder: &Recorder, trail: &Trail) {
 }
 
 fn whole(files: &[PathBuf]) -> Verdict {
-    let verdict = verify(files, None).expect("readable");
+    let verdict = verify(files, &[]).expect("readable");
     assert_eq!(verdict.tampering, None);
     verdict
 }
@@ -106,7 +106,7 @@ fn a_torn_last_line_is_mended_and_said_so() {
     run(&config(&place.file), async |_, recorder| request(&recorder, 1).await).expect("kept");
     let mut file = fs::OpenOptions::new().append(true).open(&place.file).expect("opens");
     file.write_all(b"{\"ts\":\"2026-01-01T00:00:00.0000").expect("written");
-    assert!(verify(std::slice::from_ref(&place.file), None).expect("readable").tampering.is_some());
+    assert!(verify(std::slice::from_ref(&place.file), &[]).expect("readable").tampering.is_some());
     run(&config(&place.file), async |_, recorder| request(&recorder, 2).await).expect("kept");
     assert_eq!(whole(std::slice::from_ref(&place.file)).mended, 1);
     assert!(fs::read_to_string(&place.file).expect("readable").contains("\"mended_bytes\":31"));
@@ -135,7 +135,7 @@ fn rotated_files_and_their_successor_verify() {
     // The file by itself, and the trail without one in the middle.
     whole(std::slice::from_ref(&place.file));
     files.remove(2);
-    let found = verify(&files, None).expect("readable").tampering.expect("a file is missing");
+    let found = verify(&files, &[]).expect("readable").tampering.expect("a file is missing");
     assert_eq!(found.how, super::verify::How::Removed);
 }
 
@@ -195,19 +195,23 @@ fn a_folder_that_goes_away_refuses_and_recovers() {
     whole(&[file]);
 }
 
+/// A file system of 64 KiB at `disk`, or a word why the test is skipped: only root mounts.
+fn small_disk(disk: &Path) -> Option<Unmount> {
+    fs::create_dir(disk).expect("made");
+    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(disk).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        // A folder that goes away shows the recovery without. Past the capture of the test's output.
+        let _ = writeln!(std::io::stderr(), "skipped: no tmpfs can be mounted to be filled");
+        return None;
+    }
+    Some(Unmount(disk.to_owned()))
+}
+
 #[test]
 fn a_full_disk_refuses_and_recovers() {
     let place = place();
     let disk = place.file.with_file_name("disk");
-    fs::create_dir(&disk).expect("made");
-    let mount =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&disk).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        // Only root mounts; a folder that goes away shows the recovery without. Past the capture of the test's output.
-        let _ = writeln!(std::io::stderr(), "skipped: no tmpfs can be mounted to be filled");
-        return;
-    }
-    let unmount = Unmount(disk.clone());
+    let Some(_mounted) = small_disk(&disk) else { return };
     let file = disk.join("audit.jsonl");
     run(&config(&file), async |trail, recorder| {
         request(&recorder, 1).await.expect("kept");
@@ -225,7 +229,63 @@ fn a_full_disk_refuses_and_recovers() {
         assert_eq!(phases_of(&file, 2), (0, 1));
     });
     whole(&[file]);
-    drop(unmount);
+}
+
+#[test]
+fn a_disk_that_is_full_when_the_file_is_rotated_is_waited_for() {
+    let place = place();
+    let disk = place.file.with_file_name("disk");
+    let Some(_mounted) = small_disk(&disk) else { return };
+    let file = disk.join("audit.jsonl");
+    let small = Audit { max_size: 2048, ..config(&file) };
+    run(&small, async |trail, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        let filler = disk.join("filler");
+        // Not a page is left but the end of the file's own: what is too big for it is the next file's opening.
+        let full = fs::write(&filler, vec![0; 64 << 10]).expect_err("more than there is");
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        let mut passed = 0;
+        while request(&recorder, 100 + passed).await.is_ok() {
+            passed += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(trail.trouble(), Some(Trouble::Full));
+        assert!(!rotated(&file).expect("listed").is_empty(), "it was rotated before it was full");
+        request(&recorder, 2).await.expect_err("no space");
+        fs::remove_file(&filler).expect("removed");
+        recovered(&recorder, trail).await;
+    });
+    let names = fs::read_dir(&disk).expect("listed").flatten();
+    assert!(names.into_iter().all(|entry| !entry.file_name().to_string_lossy().contains(".part")), "half a copy");
+    let mut files = rotated(&file).expect("listed");
+    files.push(file);
+    let verdict = whole(&files);
+    assert_eq!((verdict.files, verdict.end), (files, End::Closed));
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_no_order() {
+    let place = place();
+    let small = Audit { max_size: 2048, ..config(&place.file) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let clock = Clock::cranked();
+    for back in [0, 3600, 7200] {
+        clock.turn(-back);
+        let trail = Trail::open(&small, 1, clock.clone()).expect("opens");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let recorder = trail.recorder(0);
+            for n in 0..20 {
+                request(&recorder, n).await.expect("kept");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                clock.turn(-60);
+            }
+        });
+        trail.close();
+    }
+    let mut files = rotated(&place.file).expect("listed");
+    assert!(files.len() > 5, "{files:?}");
+    files.push(place.file);
+    assert_eq!(whole(&files).files, files, "the names are in the order of the lines");
 }
 
 struct Unmount(PathBuf);

@@ -85,19 +85,19 @@ pub struct Verdict {
     pub mended: u64,
     /// How the last file ends.
     pub end: End,
-    /// The Ed25519 key, in hex, that signed every checkpoint; `None`: not all are signed.
-    pub signed_by: Option<String>,
+    /// The Ed25519 keys, in hex, that signed every checkpoint, in the order of their use; empty: not all are signed.
+    pub signed_by: Vec<String>,
     /// Lines after the last signed checkpoint: only the chain holds them.
     pub unsigned: u64,
     /// The first wrong line; `None`: the trail is whole.
     pub tampering: Option<Tampering>,
 }
 
-/// Checks files of one trail. They may be compressed, and are put in order by what they say. With `key`, the public
-/// Ed25519 key in hex, every checkpoint must be signed by it. Errors only if a file can't be read.
-pub fn verify(paths: &[PathBuf], key: Option<&str>) -> io::Result<Verdict> {
+/// Checks files of one trail. They may be compressed, and are put in order by what they say. With `keys`, public
+/// Ed25519 keys in hex, every checkpoint must be signed by one of them. Errors only if a file can't be read.
+pub fn verify(paths: &[PathBuf], keys: &[String]) -> io::Result<Verdict> {
     let files = in_order(paths)?;
-    let mut walk = Walk::new(key);
+    let mut walk = Walk::new(keys);
     let mut tampering = None;
     for (n, file) in files.iter().enumerate() {
         let last = n + 1 == files.len();

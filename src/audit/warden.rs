@@ -50,6 +50,8 @@ struct Warden {
     collected: Instant,
     checked: Instant,
     checked_heads: Vec<u64>,
+    /// What stood against taking what commands have left, the last time.
+    uncollected: Option<io::ErrorKind>,
     swept: Option<Instant>,
     sweeping: Arc<Mutex<()>>,
     retry_in: Duration,
@@ -76,6 +78,7 @@ pub(super) fn start(
         collected: now.checked_sub(TICK).unwrap_or(now),
         checked: now,
         checked_heads: Vec::new(),
+        uncollected: None,
         swept: None,
         sweeping: Arc::default(),
         retry_in: RETRY.0,
@@ -109,7 +112,7 @@ impl Warden {
         let now = shared.clock.instant();
         if now.saturating_duration_since(self.collected) >= TICK {
             self.collected = now;
-            Self::collect(shared);
+            self.collect(shared);
         }
         if shared.longest_write() > PATIENCE {
             shared.be_wary();
@@ -138,7 +141,7 @@ impl Warden {
     }
 
     /// Writes what commands have left.
-    fn collect(shared: &Shared) {
+    fn collect(&mut self, shared: &Shared) {
         let Place::File { path, .. } = &shared.place else { return };
         if shared.health.state() != State::Up || shared.closed.load(Ordering::SeqCst) {
             return;
@@ -154,8 +157,11 @@ impl Warden {
             let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
             shared.append_waiting(0, &batch) == Appended::Kept
         });
-        if let Err(fault) = collected {
-            tracing::debug!(%fault, "what commands left for the audit trail could not be taken");
+        let before = std::mem::replace(&mut self.uncollected, collected.as_ref().err().map(io::Error::kind));
+        if let Err(fault) = collected
+            && before != self.uncollected
+        {
+            tracing::warn!(%fault, "what commands left for the audit trail can't be taken");
         }
     }
 
@@ -212,7 +218,7 @@ impl Warden {
         }
         self.opened = shared.clock.instant();
         let Some(mut slots) = Self::lock_open(shared) else { return };
-        let aside = rotate::rotated_name(path, shared.clock.unix_micros());
+        let aside = rotate::next_name(path, shared.clock.unix_micros());
         if let Err(fault) = fs::rename(path, &aside) {
             tracing::error!(%fault, "the audit file can't be rotated: it grows on");
             return;

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Not a doc comment: it names a setting as it is written.
-const KEY_HELP: &str = "Public Ed25519 key, 64 hex digits, that must have signed every checkpoint \
-    [default: of the config's audit.signing_key, for the config's own trail]";
+const KEY_HELP: &str = "Public Ed25519 key, 64 hex digits, that must have signed every checkpoint; \
+    once for each key that was in use [default: of the config's audit.signing_key, for the config's own trail]";
 
 /// `sidekey audit …`
 #[derive(Debug, Subcommand)]
@@ -26,8 +26,8 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
         /// Public Ed25519 key, 64 hex digits, that must have signed every checkpoint
-        #[arg(long, value_name = "HEX", help = KEY_HELP)]
-        key: Option<String>,
+        #[arg(long = "key", value_name = "HEX", help = KEY_HELP)]
+        keys: Vec<String>,
         /// Fail too if the trail does not end with its closing record
         #[arg(long)]
         closed: bool,
@@ -101,7 +101,7 @@ pub(super) struct Filter {
 
 pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::Verify { files, key, closed } => check(&files, key, closed, context),
+        Command::Verify { files, keys, closed } => check(&files, keys, closed, context),
         Command::Tail { filter, lines, follow } => {
             let (source, query) = filter.read(context)?;
             print(&source, &Query { limit: Some(lines), ..query.clone() }, context)?;
@@ -204,9 +204,9 @@ fn unless_closed(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-fn check(files: &[PathBuf], key: Option<String>, closed: bool, context: &Context) -> Result<(), Failure> {
-    let key = key.or_else(|| own_key(files, context));
-    let verdict = verify(files, key.as_deref())?;
+fn check(files: &[PathBuf], keys: Vec<String>, closed: bool, context: &Context) -> Result<(), Failure> {
+    let keys = if keys.is_empty() { own_key(files, context).into_iter().collect() } else { keys };
+    let verdict = verify(files, &keys)?;
     let data = json!({
         "ok": verdict.tampering.is_none(),
         "files": verdict.files,
@@ -237,8 +237,9 @@ fn describe(verdict: &Verdict) -> String {
     if verdict.mended > 0 {
         lines.push(format!("{} torn last line(s) were mended by restarts", verdict.mended));
     }
-    if let Some(key) = &verdict.signed_by {
-        lines.push(format!("signed by {key}, but for the last {} record(s)", verdict.unsigned));
+    if !verdict.signed_by.is_empty() {
+        let keys = verdict.signed_by.join(" and then ");
+        lines.push(format!("signed by {keys}, but for the last {} record(s)", verdict.unsigned));
     }
     if verdict.end == End::Open {
         lines.push(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::chain::{Head, Link, ROOT};
 use crate::audit::{Facts, Outcome, Peer, Trail};
 use crate::clock::Clock;
 use crate::config::Audit;
@@ -60,7 +61,7 @@ impl Sample {
     fn check(&self, bytes: &[u8]) -> Verdict {
         let file = self.file.with_extension("changed");
         fs::write(&file, bytes).expect("written");
-        verify(&[file], None).expect("readable")
+        verify(&[file], &[]).expect("readable")
     }
 
     fn how(&self, lines: &[Vec<u8>]) -> Option<How> {
@@ -75,18 +76,30 @@ fn a_whole_trail_is_whole() {
     assert_eq!(verdict.tampering, None);
     assert_eq!((verdict.writers, verdict.end, verdict.unsigned), (3, End::Closed, 0));
     assert_eq!(verdict.records, u64::try_from(sample.lines.len()).expect("few"));
-    assert_eq!(verdict.signed_by.as_deref(), Some(SIGNER));
-    assert!(verify(std::slice::from_ref(&sample.file), Some(SIGNER)).expect("readable").tampering.is_none());
+    assert_eq!(verdict.signed_by, [SIGNER]);
+    assert!(verify(std::slice::from_ref(&sample.file), &[SIGNER.to_owned()]).expect("readable").tampering.is_none());
+}
+
+/// What a byte becomes. All 255 others take minutes: `SIDEKEY_TEST_EDITS=all`.
+fn edits(byte: u8) -> Vec<u8> {
+    let few = || vec![byte ^ 1, b'\n'];
+    let all = std::env::var_os("SIDEKEY_TEST_EDITS").is_some();
+    let mut edits = if all { (0..=u8::MAX).collect() } else { few() };
+    edits.retain(|edit| *edit != byte);
+    edits
 }
 
 #[test]
 fn every_changed_byte_is_found() {
     let sample = sample_of(1, false);
-    let bytes = sample.lines.concat();
+    let mut bytes = sample.lines.concat();
     for at in 0..bytes.len() {
-        let mut changed = bytes.clone();
-        changed[at] = if at % 16 == 0 && bytes[at] != b'\n' { b'\n' } else { bytes[at] ^ 1 };
-        assert!(sample.check(&changed).tampering.is_some(), "byte {at} became {}", changed[at]);
+        let byte = bytes[at];
+        for edit in edits(byte) {
+            bytes[at] = edit;
+            assert!(sample.check(&bytes).tampering.is_some(), "byte {at} became {edit}");
+        }
+        bytes[at] = byte;
     }
 }
 
@@ -175,10 +188,99 @@ fn who_recomputes_the_chain_is_found_by_the_key() {
     let sample = sample(true);
     let unsigned: PathBuf = sample.file.with_extension("unsigned");
     generate(&config(&unsigned, false), 4);
-    let found = verify(&[unsigned], Some(SIGNER)).expect("readable").tampering.expect("found");
+    let found = verify(&[unsigned], &[SIGNER.to_owned()]).expect("readable").tampering.expect("found");
     assert_eq!((found.line, found.how), (1, How::Edited));
     let other_key = SIGNER.replace('e', "f");
-    let found =
-        verify(std::slice::from_ref(&sample.file), Some(&other_key)).expect("readable").tampering.expect("found");
+    let found = verify(std::slice::from_ref(&sample.file), &[other_key]).expect("readable").tampering.expect("found");
     assert_eq!(found.line, 1);
+}
+
+#[test]
+fn a_trail_that_says_nothing_to_be_signed_is_not_taken_for_signed() {
+    let sample = sample(false);
+    // Recomputed from the first line on, without what a signature would be for.
+    let mut heads = [Head::new(0, ROOT), Head::new(1, ROOT), Head::new(2, ROOT)];
+    let mut text = Vec::new();
+    for line in &sample.lines {
+        let link = Link::parse(&line[..line.len() - 1]).expect("a record");
+        let tail = memchr::memmem::rfind(line, b",\"w\":").expect("a record");
+        let body = memchr::memmem::find(line, b",\"heads\":").unwrap_or(tail);
+        let writer = usize::try_from(link.writer).expect("few");
+        if heads[writer].seq == 0 {
+            heads[writer].digest = if writer == 0 { ROOT } else { heads[0].digest };
+        }
+        heads[writer].append(&mut text, &line[..body], link.at.is_some());
+        heads[writer].end = u64::try_from(text.len()).expect("short");
+    }
+    let found = sample.check(&text).tampering.expect("found");
+    assert_eq!((found.line, found.how), (1, How::Edited));
+}
+
+#[test]
+fn a_signing_key_may_be_replaced() {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let file = folder.path().join("audit.jsonl");
+    let signed_by = |seed: u8| Audit { signing_key: Some(Secret::new([seed; 32])), ..config(&file, false) };
+    let key = |seed: u8| crate::audit::public_key(&Secret::new([seed; 32])).expect("a seed");
+    generate(&signed_by(7), 2);
+    generate(&signed_by(8), 2);
+    let files = [file];
+    let verified = |keys: &[String]| verify(&files, keys).expect("readable");
+    let both = verified(&[key(8), key(7)]);
+    assert_eq!((both.tampering, both.signed_by), (None, vec![key(7), key(8)]));
+    for keys in [[key(7)], [key(8)], [key(9)]] {
+        assert_eq!(verified(&keys).tampering.expect("another key signed").how, How::Edited);
+    }
+}
+
+/// A trail in three files, oldest first, each as lines.
+fn rotated_sample() -> (tempfile::TempDir, Vec<Vec<Vec<u8>>>) {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let file = folder.path().join("audit.jsonl");
+    let mut lines = Vec::new();
+    for n in 0..3 {
+        generate(&config(&file, false), 2);
+        let aside = rotate::rotated_name(&file, n);
+        fs::rename(&file, &aside).expect("renamed");
+        let text = fs::read(&aside).expect("readable");
+        lines.push(text.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect());
+    }
+    (folder, lines)
+}
+
+#[test]
+fn lines_that_change_places_between_files_are_found() {
+    let (folder, whole) = rotated_sample();
+    let paths: Vec<PathBuf> = (0..whole.len()).map(|n| folder.path().join(format!("{n}"))).collect();
+    let check = |files: &[Vec<Vec<u8>>]| {
+        for (path, lines) in paths.iter().zip(files) {
+            fs::write(path, lines.concat()).expect("written");
+        }
+        verify(&paths[..files.len()], &[]).expect("readable").tampering
+    };
+    assert_eq!(check(&whole), None);
+    for one in 0..whole.len() {
+        for other in 0..whole.len() {
+            for n in 0..whole[one].len() {
+                for m in 0..whole[other].len() {
+                    if (one, n) == (other, m) {
+                        continue;
+                    }
+                    let mut files = whole.clone();
+                    let (a, b) = (whole[one][n].clone(), whole[other][m].clone());
+                    (files[one][n], files[other][m]) = (b, a.clone());
+                    assert!(check(&files).is_some(), "line {n} of file {one} for line {m} of file {other}");
+                    let mut files = whole.clone();
+                    files[other].insert(m, a);
+                    assert!(check(&files).is_some(), "line {n} of file {one} before line {m} of file {other}");
+                }
+            }
+        }
+    }
+    for n in 0..whole.len() {
+        let mut files = whole.clone();
+        files[n] = whole[(n + 1) % 3].clone();
+        assert!(check(&files).is_some(), "a file twice, and file {n} not at all");
+    }
+    assert!(check(&[whole[0].clone(), whole[2].clone()]).is_some(), "the middle one is missing");
 }

@@ -69,7 +69,8 @@ pub(super) fn opening_number(line: &[u8]) -> Option<u64> {
 
 /// The state of all chains after the lines so far.
 pub(super) struct Walk<'a> {
-    key: Option<&'a str>,
+    /// One of these must sign; empty: any or none.
+    keys: &'a [String],
     trail: Option<String>,
     chains: BTreeMap<u64, Head>,
     /// What the first line of a new chain must name.
@@ -84,9 +85,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(key: Option<&'a str>) -> Self {
+    pub(super) fn new(keys: &'a [String]) -> Self {
         Self {
-            key,
+            keys,
             trail: None,
             chains: BTreeMap::new(),
             root: ROOT,
@@ -129,8 +130,8 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn verdict(self) -> Verdict {
-        let first = self.signers.first().cloned().flatten();
-        let signed_by = first.filter(|key| self.signers.iter().all(|other| other.as_ref() == Some(key)));
+        let mut signed_by = self.signers.iter().cloned().collect::<Option<Vec<String>>>().unwrap_or_default();
+        signed_by.dedup();
         Verdict { writers: self.chains.len(), signed_by, ..self.verdict }
     }
 
@@ -201,7 +202,9 @@ impl<'a> Walk<'a> {
         }
         self.verdict.unsigned += 1;
         if !value["heads"].is_array() {
-            return Ok(());
+            // What should be signed must not pass by leaving out what the signature is for.
+            let anchors = ["open", "checkpoint", "close"].iter().any(|phase| value["phase"] == *phase);
+            return if anchors { Err(edited("it does not say where the chains stand")) } else { Ok(()) };
         }
         if value["trail"].as_str() != self.trail.as_deref() {
             return Err(Fail::Certain(How::Spliced, "it is of another trail".into()));
@@ -244,7 +247,7 @@ impl<'a> Walk<'a> {
 
     fn signature(&mut self, value: &Value, link: &Link<'_>) -> Result<(), Fail> {
         let (key, signature) = (value["key"].as_str(), value["sig"].as_str());
-        if self.key.is_some_and(|pinned| key != Some(pinned)) {
+        if !self.keys.is_empty() && !key.is_some_and(|key| self.keys.iter().any(|known| known == key)) {
             return Err(edited("it is not signed with the given key"));
         }
         if let (Some(key), Some(signature)) = (key, signature) {
