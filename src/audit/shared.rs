@@ -84,6 +84,10 @@ impl Shared {
     /// The same for a thread that may wait.
     pub(super) fn append_waiting(&self, n: usize, batch: &Batch) -> Appended {
         let mut slot = self.slot(n);
+        // The trail's own last record is its closing one; another process may have the file by now.
+        if n == 0 && self.closed.load(Ordering::SeqCst) {
+            return Appended::Failed;
+        }
         // Looked at under the lock: the warden sets it under the lock.
         match self.health.state() {
             State::Up => self.append_locked(n, &mut slot, batch),

@@ -199,6 +199,10 @@ impl Shared {
         if !written || !synced {
             tracing::warn!("the audit trail could not be closed with its last record");
         }
+        // Whoever comes next need not wait until the last thread has let go of the file.
+        if let Ok(slot) = self.slots[0].try_lock() {
+            let _ = rustix::fs::flock(&*slot.file, rustix::fs::FlockOperation::Unlock);
+        }
         self.shipping.end(|| self.clock.instant());
     }
 }

@@ -70,3 +70,27 @@ fn nothing_that_a_caller_says_becomes_a_record() {
     assert!(records.iter().all(|record| record["id"] != "forged" && record["x"].is_null()), "a forged record");
     assert!(said.lines().all(|line| !line.starts_with('{')) && !said.contains('\u{1b}'), "a forged line");
 }
+
+#[test]
+fn every_byte_in_every_place_leaves_one_line_of_json() {
+    let fixture = Fixture::start(agree);
+    for byte in 0..=u8::MAX {
+        let odd = |text: &str| text.bytes().map(|b| if b == b'*' { byte } else { b }).collect::<Vec<u8>>();
+        let proof = fixture.proof();
+        for head in [
+            format!("GET {MESSAGES}*x HTTP/1.1\r\nHost: broker\r\n{proof}"),
+            format!("G*T {MESSAGES} HTTP/1.1\r\nHost: broker\r\n{proof}"),
+            format!("GET {MESSAGES} HTTP/1.1\r\nHost: b*r\r\n{proof}"),
+            format!("GET {MESSAGES} HTTP/1.1\r\nHost: broker\r\nX-*: *\r\n{proof}"),
+            format!("GET {MESSAGES} HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer *.a*b.c\r\n"),
+        ] {
+            let mut talk = fixture.talk();
+            talk.send([&odd(&head)[..], b"Connection: close\r\n\r\n"].concat());
+            talk.hang_up();
+            fixture.note_all(&talk.answers());
+        }
+    }
+    // Each line is one value of JSON, each answer has its outcome, and the trail verifies.
+    let (records, _) = fixture.end();
+    assert!(records.len() > 1000, "{}", records.len());
+}
