@@ -83,9 +83,9 @@ def ask(url: str, path: str, proof: str) -> int:
     """The status of one request."""
     scheme, _, place = url.partition("://")
     if scheme == "https":
-        line = http.client.HTTPSConnection(place, timeout=10, context=ssl._create_unverified_context())
+        line = http.client.HTTPSConnection(place, timeout=60, context=ssl._create_unverified_context())
     else:
-        line = http.client.HTTPConnection(place, timeout=10)
+        line = http.client.HTTPConnection(place, timeout=60)
     line.request("GET", path, headers={"Authorization": proof})
     status = line.getresponse().status
     line.close()
