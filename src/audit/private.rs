@@ -4,7 +4,7 @@
 //! can list them. A word that looks like a secret becomes `secret:` and a keyed hash. When in doubt it is hidden: an id
 //! of seven or more digits in a row is taken for a number.
 
-use super::rotate::beside;
+use super::rotate::{beside, with_suffix};
 use crate::config::Audit;
 use crate::secret::Secret;
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
@@ -180,18 +180,25 @@ fn phone_length(bytes: &[u8]) -> Option<usize> {
 fn key_beside(file: &Path) -> io::Result<Secret> {
     let path = beside(file, ".key");
     match fs::read_to_string(&path) {
+        // A start that was killed, or had no space left, before the key was in it.
+        Ok(text) if text.is_empty() => make_key(&path),
         Ok(text) => match hex::decode(text.trim()) {
             Ok(bytes) if bytes.len() == 32 => Ok(Secret::new(bytes)),
             _ => Err(io::Error::other(format!("{} does not hold 64 hex digits", path.display()))),
         },
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-            let key = random()?;
-            let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            out.write_all(hex::encode(key.expose()).as_bytes())?;
-            Ok(key)
-        }
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => make_key(&path),
         Err(fault) => Err(io::Error::new(fault.kind(), format!("{}: {fault}", path.display()))),
     }
+}
+
+/// Makes the key, whole or not at all: with half of one, no broker would start.
+fn make_key(path: &Path) -> io::Result<Secret> {
+    let (key, partial) = (random()?, with_suffix(path, ".part"));
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    out.write_all(hex::encode(key.expose()).as_bytes())?;
+    out.sync_all()?;
+    fs::rename(partial, path)?;
+    Ok(key)
 }
 
 fn random() -> io::Result<Secret> {
@@ -212,6 +219,19 @@ mod tests {
     fn hidden(path: &str) -> String {
         let bytes = private().hide(path.as_bytes()).unwrap_or_else(|| path.as_bytes().to_vec());
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_half_a_one_made_again() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let (file, key) = (folder.path().join("audit.jsonl"), folder.path().join(".audit.jsonl.key"));
+        let made = key_beside(&file).expect("made");
+        assert!(key_beside(&file).expect("read") == made);
+        fs::write(&key, "").expect("written");
+        assert!(key_beside(&file).expect("made again") != made);
+        fs::write(&key, "00").expect("written");
+        let fault = key_beside(&file).expect_err("no key");
+        assert!(fault.to_string().contains("64 hex digits"), "{fault}");
     }
 
     #[test]

@@ -49,13 +49,18 @@ impl Trail {
     /// written, or that another process writes it.
     pub fn open(config: &Audit, cores: usize, clock: Clock) -> io::Result<Self> {
         let place = Place::new(config.file.as_deref())?;
-        let first = open_and_lock(&place, &clock)?;
+        let mut first = open_and_lock(&place, &clock)?;
         let (past, why, mended) = match &place {
             Place::Stream(_) => (None, Why::New, Mended::default()),
             Place::File { path, .. } => find_past(path, &first, &clock)?,
         };
+        if !place.holds(identify(&first)?.0)? {
+            // It held no trail.
+            first = open_and_lock(&place, &clock)?;
+        }
         let inline = place.is_local(&first) && config.durability != Durability::Fsync;
-        drop(first);
+        // The trail's own writer keeps this descriptor: with the lock let go, another broker could write meanwhile.
+        let mut first = Some(first);
         let trail = past.as_ref().map_or_else(new_trail_id, |past| Ok(past.trail))?;
         let mut control = Control::new(trail, config.signing_key.as_ref())?;
         let mut heads = past.map(|past| past.heads).unwrap_or_default();
@@ -64,7 +69,8 @@ impl Trail {
             .map(|n| {
                 let writer = u64::try_from(n).map_err(io::Error::other)?;
                 let head = heads.remove(&writer).unwrap_or_else(|| Head::new(writer, ROOT));
-                Ok(Mutex::new(Slot::new(head, place.open()?, stream.clone())?))
+                let file = first.take().map_or_else(|| place.open(), Ok)?;
+                Ok(Mutex::new(Slot::new(head, file, stream.clone())?))
             })
             .collect::<io::Result<Box<[_]>>>()?;
         control.retired = heads.into_values().collect();

@@ -167,11 +167,15 @@ impl Warden {
 
     /// Tries to make the trail writable again; if it can't, tries later.
     fn recover(&mut self, shared: &Arc<Shared>) {
-        let before = shared.health.state();
-        if before == State::Up {
-            self.retry_at = None;
-            return;
-        }
+        let before = match shared.health.state() {
+            // A fault came while the last one was mended, and left a piece behind.
+            State::Up if is_torn(shared) => State::Down(Trouble::Failed),
+            State::Up => {
+                self.retry_at = None;
+                return;
+            }
+            before => before,
+        };
         match try_recover(shared, before) {
             Ok(()) => {
                 shared.health.set(State::Up);
@@ -252,6 +256,11 @@ impl Warden {
             tracing::warn!(%fault, "no thread for compressing audit files");
         }
     }
+}
+
+/// Whether a write has left a piece behind. A writer at work will tell by itself.
+fn is_torn(shared: &Shared) -> bool {
+    shared.slots.iter().any(|slot| slot.try_lock().is_ok_and(|slot| slot.torn.is_some()))
 }
 
 impl Shared {
