@@ -23,6 +23,8 @@ pub struct CertificateIdentity {
 pub enum CertificateRefusal {
     /// It has ended since the connection began.
     Expired,
+    /// It was revoked, or its root withdrawn, since the connection began.
+    NotTaken,
     /// No rule names it.
     NoTeam,
     /// Rules give its names to more than one team.
@@ -34,6 +36,7 @@ impl CertificateRefusal {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Expired => "certificate_expired",
+            Self::NotTaken => "certificate_not_taken_any_more",
             Self::NoTeam => "certificate_without_team",
             Self::SeveralTeams => "certificate_of_several_teams",
         }

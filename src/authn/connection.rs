@@ -3,14 +3,14 @@
 //! Nothing is decided once for a connection's whole life: each request judges the proof again by the rules and the
 //! directory of its own moment, so a revoked token, an ended certificate or a rule taken away count at once.
 
-use super::certificate::Certificates;
+use super::certificate::{CertificateRefusal, Certificates};
 use super::{Authn, Caller, ProofKind, Refusal, Token, of_team, with_secret};
 use crate::config::Config;
 use crate::directory::TeamCell;
 use crate::error::Reason;
 use crate::ids::{TeamId, TokenId};
 use crate::secret::Secret;
-use crate::tls::identity::PeerIdentity;
+use crate::tls::identity::PeerCertificate;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub enum ConnectionProof {
     /// The `Proxy-Authorization` that opened a tunnel: it decides, and an `Authorization` inside is no second proof.
     Header(Arc<Secret>),
     /// A certificate that TLS has verified.
-    Certificate(Arc<PeerIdentity>),
+    Certificate(Arc<PeerCertificate>),
     /// The uid at the other end of a Unix socket, by the kernel's word.
     Peer(u32),
 }
@@ -53,9 +53,12 @@ impl Authn {
     pub(super) fn standing(&self, proof: &ConnectionProof, now: u64) -> Result<Option<Standing>, Refusal> {
         let (team, kind, id) = match proof {
             ConnectionProof::Header(_) => return Ok(None),
+            ConnectionProof::Certificate(peer) if self.tls.as_ref().is_some_and(|tls| !tls.takes(peer, now)) => {
+                return Err(Refusal::invalid(CertificateRefusal::NotTaken.name()));
+            }
             ConnectionProof::Certificate(_) if self.rules.certificates.is_empty() => return Ok(None),
             ConnectionProof::Certificate(peer) => {
-                let found = self.rules.certificates.verify(peer, now);
+                let found = self.rules.certificates.verify(peer.identity(), now);
                 let found = found.map_err(|refusal| Refusal::invalid(refusal.name()))?;
                 (found.team, ProofKind::Certificate, found.id)
             }

@@ -20,6 +20,7 @@ use crate::directory::{Directory, TeamCell, TeamState, TokenEntry};
 use crate::error::Reason;
 use crate::http1::Field;
 use crate::ids::TokenId;
+use crate::tls::callers::CallerTls;
 use arc_swap::Guard;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub struct Authn {
     directory: Arc<Directory>,
     jwts: Option<Arc<Jwts>>,
     rules: Arc<ConnectionRules>,
+    /// Judges client certificates again when its files change.
+    tls: Option<Arc<CallerTls>>,
 }
 
 /// The proofs of one request.
@@ -140,7 +143,13 @@ impl<'a> Presented<'a> {
 impl Authn {
     /// Checks against this directory.
     pub const fn new(directory: Arc<Directory>, jwts: Option<Arc<Jwts>>, rules: Arc<ConnectionRules>) -> Self {
-        Self { directory, jwts, rules }
+        Self { directory, jwts, rules, tls: None }
+    }
+
+    /// The same, with certificates judged again by the files of `[tls]` as they are at each request.
+    #[must_use]
+    pub fn with_tls(self, tls: Arc<CallerTls>) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Finds the caller.

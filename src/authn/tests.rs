@@ -124,7 +124,8 @@ fn by_connection(proof: &ConnectionProof, rules: &str, header: Option<&str>) -> 
 
 fn certificate(uri: &str) -> ConnectionProof {
     let ca = crate::tls::testing::Authority::new("callers");
-    ConnectionProof::Certificate(Arc::new(crate::tls::identity::PeerIdentity::of(&ca.caller(uri).der)))
+    let peer = crate::tls::identity::PeerCertificate::new(&[ca.caller(uri).der], 1).expect("a certificate");
+    ConnectionProof::Certificate(Arc::new(peer))
 }
 
 const PEER: &str = "[[peer]]\nuid=7\nteam='billing'\n[[peer]]\nuid=8\nteam='idle'\n[[peer]]\nuid=9\nteam='gone'\n";

@@ -17,6 +17,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Connections that are being turned away at once: beyond that they are closed without a word.
 const TURNED_AWAY: usize = 256;
 
+/// The same over TLS, where a greeting comes before the word and costs more than all the rest.
+const TURNED_AWAY_BY_TLS: usize = 16;
+
 /// Accepts plain connections for ever.
 pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
     loop {
@@ -72,27 +75,25 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
         }
     };
     let core = Rc::clone(core);
-    if core.open() >= ceiling {
-        // Over TLS a greeting would cost more than the refusal is worth.
-        if door == Door::Plain
-            && let Some(turned) = core.turn(TURNED_AWAY)
-        {
+    if core.open() >= ceiling && !core.greetings.make_room() {
+        let at_once = if door == Door::Plain { TURNED_AWAY } else { TURNED_AWAY_BY_TLS };
+        if let Some(turned) = core.turn(at_once) {
             tokio::task::spawn_local(async move {
-                let connection = Connection::new(peer, proof, false);
-                h1::turn_away(core, stream, connection).await;
+                match door {
+                    Door::Plain => h1::turn_away(core, stream, Connection::new(peer, proof, false)).await,
+                    Door::Tls => tls::turn_away(core, stream, peer).await,
+                }
                 drop(turned);
             });
         }
         return;
     }
+    // Counted here: the task begins only after others of the same burst have been accepted.
+    let (counted, greeting) = (core.count(), (door == Door::Tls).then(|| core.greetings.begin()));
     tokio::task::spawn_local(async move {
-        let counted = core.count();
-        match door {
-            Door::Plain => {
-                let connection = Connection::new(peer, proof, false);
-                h1::serve(core, stream, connection).await;
-            }
-            Door::Tls => tls::serve(core, stream, peer).await,
+        match greeting {
+            None => h1::serve(core, stream, Connection::new(peer, proof, false)).await,
+            Some(greeting) => tls::serve(core, stream, peer, greeting).await,
         }
         drop(counted);
     });

@@ -1,5 +1,6 @@
 //! What the connections of one core share.
 
+use super::greetings::Greetings;
 use crate::broker::Broker;
 use crate::metrics;
 use crate::net::Watchdog;
@@ -20,6 +21,8 @@ pub struct Core {
     open: Cell<usize>,
     /// One more reference for each connection that is being turned away.
     turning: Rc<()>,
+    /// TLS greetings under way.
+    pub greetings: Rc<Greetings>,
 }
 
 impl Core {
@@ -31,6 +34,7 @@ impl Core {
             metrics,
             open: Cell::new(0),
             turning: Rc::new(()),
+            greetings: Rc::default(),
         }
     }
 

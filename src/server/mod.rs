@@ -2,9 +2,9 @@
 
 mod accept;
 mod core;
+mod greetings;
 mod h1;
 mod h1_caller;
-#[allow(dead_code, reason = "the TLS listener, which speaks it, comes next")]
 mod h2;
 mod h2_caller;
 mod restart;

@@ -1,32 +1,39 @@
 //! TLS connections of callers: `listen.tls`, and the insides of tunnels.
 
 use super::core::Core;
+use super::greetings::Greeting;
 use super::{h1, h2};
 use crate::audit::Peer;
 use crate::authn::ConnectionProof;
 use crate::broker::{Broker, Connection, Tunnel};
 use crate::error::Reason;
 use crate::net::Stream;
-use crate::tls::identity::PeerIdentity;
+use crate::tls::identity::PeerCertificate;
 use crate::tls::server::ServerTls;
 use crate::twilio::host::Host;
 use bytes::BytesMut;
 use rustls::{ServerConfig, ServerConnection};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Serves a connection of `listen.tls`.
-pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer) {
+/// Serves a connection of `listen.tls`, whose greeting has begun.
+pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer, greeting: Greeting) {
     let broker = core.broker();
-    let Some(config) = broker.tls.listener().map(ServerTls::config) else { return };
-    let outside = Connection::new(peer, None, true);
-    let Some(stream) = greet(&core, stream, BytesMut::new(), config, &outside).await else { return };
+    let Some(settings) = broker.tls.listener().map(ServerTls::current) else { return };
     drop(broker);
+    let outside = Connection::new(peer, None, true);
+    let stream = tokio::select! {
+        greeted = greet(&core, stream, BytesMut::new(), Arc::clone(&settings.config), &outside) => greeted,
+        () = greeting.ended() => None,
+    };
+    drop(greeting);
+    let Some(stream) = stream else { return };
     let session = stream.get_ref().1;
-    let certificate = session.peer_certificates().and_then(<[_]>::first);
-    let proof = certificate.map(|der| ConnectionProof::Certificate(Arc::new(PeerIdentity::of(der))));
+    let certificate = session.peer_certificates().and_then(|chain| PeerCertificate::new(chain, settings.number));
+    let proof = certificate.map(|peer| ConnectionProof::Certificate(Arc::new(peer)));
     let name = session.server_name().map(str::to_ascii_lowercase);
     // A Twilio name in the greeting binds the connection to that host; any other binds `Host` alone.
     let (only_host, server_name) = match name {
@@ -34,6 +41,20 @@ pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer) {
         name => (None, name.map(String::into_boxed_str)),
     };
     inside(core, stream, Connection { proof, only_host, server_name, ..outside }).await;
+}
+
+/// Tells a caller that every connection is taken, in HTTP/1.1: the word fits any request, and costs no more than it must.
+pub async fn turn_away(core: Rc<Core>, stream: Stream, peer: Peer) {
+    /// For a greeting that nothing slows down.
+    const GREETING: Duration = Duration::from_secs(2);
+    let Some(config) = core.broker().tls.listener().map(ServerTls::config) else { return };
+    let mut config = ServerConfig::clone(&config);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let watch = core.watchdog.watch();
+    let accept = TlsAcceptor::from(Arc::new(config)).accept(stream);
+    if let Ok(Ok(stream)) = watch.within(GREETING, accept).await {
+        h1::turn_away(core, Stream::TlsServer(Box::new(stream)), Connection::new(peer, None, true)).await;
+    }
 }
 
 /// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.

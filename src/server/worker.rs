@@ -120,7 +120,8 @@ impl Worker {
         let pool = Rc::new(Pool::new(shared.connector.clone(), &shared.config, Rc::clone(buffers)));
         tokio::task::spawn_local(Pool::tend(Rc::downgrade(&pool)));
         let parts = Parts {
-            authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone(), Arc::clone(&shared.rules)),
+            authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone(), Arc::clone(&shared.rules))
+                .with_tls(Arc::clone(&shared.tls)),
             directory: Arc::clone(&shared.directory),
             pool,
             recorder: recorder.clone(),

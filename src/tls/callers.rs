@@ -1,6 +1,7 @@
 //! TLS towards callers as a whole: the listener's settings and the leaves, opened together and reloaded together.
 
 use super::Error;
+use super::identity::PeerCertificate;
 use super::leaf::Leaves;
 use super::server::ServerTls;
 use super::watch::Reload;
@@ -38,6 +39,11 @@ impl CallerTls {
     /// Settings of `listen.tls`.
     pub fn listener(&self) -> Option<&ServerTls> {
         self.listener.as_deref()
+    }
+
+    /// Whether a client certificate is taken by the files as they are now. `now` is in seconds since the Unix epoch.
+    pub fn takes(&self, peer: &PeerCertificate, now: u64) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.takes(peer, now))
     }
 
     /// Leaves for tunnels.

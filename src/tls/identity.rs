@@ -5,6 +5,7 @@
 //! can then match nothing, where a cleaned-up form might match what was not meant.
 
 use rustls_pki_types::CertificateDer;
+use std::sync::atomic::{AtomicU64, Ordering};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -57,6 +58,46 @@ impl PeerIdentity {
     /// SHA-256 of the certificate: its id in the audit.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
+    }
+}
+
+/// A client certificate as a connection presented it, and the settings that judged it last.
+#[derive(Debug)]
+pub struct PeerCertificate {
+    identity: PeerIdentity,
+    /// The end-entity certificate, then what came with it.
+    chain: Vec<CertificateDer<'static>>,
+    /// Number of the settings, and in the lowest bit whether they take it.
+    judged: AtomicU64,
+}
+
+impl PeerCertificate {
+    /// The chain of a connection whose greeting the settings of this number took.
+    pub fn new(chain: &[CertificateDer<'_>], settings: u64) -> Option<Self> {
+        let identity = PeerIdentity::of(chain.first()?);
+        let chain = chain.iter().cloned().map(CertificateDer::into_owned).collect();
+        Some(Self { identity, chain, judged: AtomicU64::new(settings << 1 | 1) })
+    }
+
+    /// What it states.
+    pub const fn identity(&self) -> &PeerIdentity {
+        &self.identity
+    }
+
+    /// Whether the settings of this number take it; `judge` is asked once for each number, with the certificate and what
+    /// came with it.
+    pub fn taken_by(
+        &self,
+        settings: u64,
+        judge: impl FnOnce(&CertificateDer<'static>, &[CertificateDer<'static>]) -> bool,
+    ) -> bool {
+        let judged = self.judged.load(Ordering::Relaxed);
+        if judged >> 1 == settings {
+            return judged & 1 == 1;
+        }
+        let taken = self.chain.split_first().is_some_and(|(end, rest)| judge(end, rest));
+        self.judged.store(settings << 1 | u64::from(taken), Ordering::Relaxed);
+        taken
     }
 }
 

@@ -5,6 +5,7 @@
 //! kept in the memory of one set of settings, never in tickets that another could open, so that no identity from a
 //! resumed session crosses from one listener to another or survives a change of the roots.
 
+use super::identity::PeerCertificate;
 use super::leaf::Leaves;
 use super::watch::{Reload, Watched};
 use super::{Error, files, provider};
@@ -14,8 +15,11 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// ALPN towards callers.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -25,7 +29,22 @@ const SESSIONS: usize = 4096;
 
 /// The settings of `listen.tls`, re-read when their files change.
 pub struct ServerTls {
-    watched: Watched<Arc<ServerConfig>>,
+    watched: Watched<Settings>,
+}
+
+/// What the files came to at one time.
+pub struct Settings {
+    /// For connections.
+    pub config: Arc<ServerConfig>,
+    /// Tells these settings from all others of this process.
+    pub number: u64,
+    client_certs: Option<ClientCerts>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Settings({})", self.number)
+    }
 }
 
 impl ServerTls {
@@ -42,9 +61,25 @@ impl ServerTls {
         Ok(Self { watched })
     }
 
-    /// The settings for the next connection.
+    /// The next connection's, without their number.
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.watched.current())
+        Arc::clone(&self.current().config)
+    }
+
+    /// The settings for the next connection.
+    pub fn current(&self) -> Arc<Settings> {
+        self.watched.current()
+    }
+
+    /// Whether the settings of now take a certificate that earlier ones took: the roots, and what is revoked, may have
+    /// changed since its connection began. `now` is in seconds since the Unix epoch.
+    pub fn takes(&self, peer: &PeerCertificate, now: u64) -> bool {
+        let settings = self.current();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        peer.taken_by(settings.number, |end, rest| {
+            let judge = |ClientCerts(verifier): &ClientCerts| verifier.verify_client_cert(end, rest, now).is_ok();
+            settings.client_certs.as_ref().is_some_and(judge)
+        })
     }
 
     /// Reads the files again if they changed; see [`Watched::poll`].
@@ -79,12 +114,15 @@ pub(super) fn settings(
 }
 
 /// Which client certificates are taken.
+#[derive(Clone)]
 pub(super) struct ClientCerts(Arc<dyn rustls::server::danger::ClientCertVerifier>);
 
-fn load(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Arc<ServerConfig>, Error> {
+fn load(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Settings, Error> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
     let own = tls.map(own_certificate).transpose()?;
     let client_certs = tls.map(client_certs).transpose()?.flatten();
-    settings(Arc::new(Names { own, leaves }), client_certs, SESSIONS).map(Arc::new)
+    let config = settings(Arc::new(Names { own, leaves }), client_certs.clone(), SESSIONS).map(Arc::new)?;
+    Ok(Settings { config, number: NEXT.fetch_add(1, Ordering::Relaxed), client_certs })
 }
 
 /// The chain and key of `[tls]`, which must belong together.

@@ -19,5 +19,6 @@ mod operations;
 mod paths;
 mod slow;
 mod spelled;
+mod tls;
 mod trailers;
 mod upstream;

@@ -118,7 +118,8 @@ pub fn client(roots: &[CertificateDer<'static>], own: Option<&Issued>, alpn: &[&
         None => builder.with_no_client_auth(),
         Some(own) => {
             let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
-            builder.with_client_auth_cert(vec![own.der.clone()], key).expect("a pair")
+            let chain = [vec![own.der.clone()], own.above.clone()].concat();
+            builder.with_client_auth_cert(chain, key).expect("a pair")
         }
     };
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -133,6 +134,8 @@ pub struct Issued {
     pub der: CertificateDer<'static>,
     pub pem: String,
     pub key: KeyPair,
+    /// What is sent along: the certificates between this one and its root.
+    pub above: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
@@ -150,21 +153,24 @@ impl Authority {
 
     /// A certificate for a server of that name.
     pub fn server(&self, name: &str) -> Issued {
-        self.issue(SanType::DnsName(name.try_into().expect("IA5")), ExtendedKeyUsagePurpose::ServerAuth)
+        let name = SanType::DnsName(name.try_into().expect("IA5"));
+        self.issue(vec![name], |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])
     }
 
     /// A certificate for a caller of that URI.
     pub fn caller(&self, uri: &str) -> Issued {
-        self.issue(SanType::URI(uri.try_into().expect("IA5")), ExtendedKeyUsagePurpose::ClientAuth)
+        let name = SanType::URI(uri.try_into().expect("IA5"));
+        self.issue(vec![name], |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    fn issue(&self, name: SanType, usage: ExtendedKeyUsagePurpose) -> Issued {
+    /// A certificate for these names and whatever `edit` makes of it.
+    pub fn issue(&self, names: Vec<SanType>, edit: impl FnOnce(&mut CertificateParams)) -> Issued {
         let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![name];
-        params.extended_key_usages = vec![usage];
+        params.subject_alt_names = names;
+        edit(&mut params);
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.0).expect("signs");
-        Issued { der: cert.der().clone(), pem: cert.pem(), key }
+        Issued { der: cert.der().clone(), pem: cert.pem(), key, above: Vec::new() }
     }
 }
 
