@@ -6,6 +6,7 @@ chained or written. Every round goes through all of them at each number of conne
 """
 
 import argparse
+import os
 import re
 import shutil
 import statistics
@@ -46,9 +47,17 @@ def build_unaudited() -> str:
         if found != 1:
             raise SystemExit(f"{name} has changed: {place} is found {found} times; mend benches/audit_cost.py")
         file.write_text(text)
+    share(ROOT / "target/release", UNAUDITED / "release")
     command = ["cargo", "build", "--release", "--quiet", "--bin", "sidekey", "--target-dir", str(UNAUDITED)]
     subprocess.run(command, cwd=copy, check=True, env=None)
     return str(UNAUDITED / "release/sidekey")
+
+
+def share(built: Path, here: Path) -> None:
+    """What other crates were compiled to, if they were: it takes longer than sidekey itself."""
+    for name in ("deps", "build", ".fingerprint"):
+        if (built / name).exists() and not (here / name).exists():
+            shutil.copytree(built / name, here / name, copy_function=os.link)
 
 
 def arguments() -> argparse.Namespace:

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The interval between two flushes from which on a core has time to spare. A hand-over costs some 10 µs of CPU, so 1 % of
-/// a core at most.
+/// The interval between two flushes from which on a core has time to spare. A hand-over costs 10 to 20 µs of CPU, so 2 %
+/// of a core at most.
 const LEISURE: Duration = Duration::from_millis(1);
 
 /// Flushes in a row without such an interval after which a core is busy. A few requests at once, with their outcomes, are
