@@ -1,6 +1,7 @@
 //! Bodies that are held in memory until they are judged: how many at once, and whose caller leaves.
 
-use super::fixture::{Fixture, MESSAGES, OURS, agree};
+use super::fixture::{Fixture, MESSAGES, OURS, agree, basic};
+use crate::support::frames::{DATA, END_HEADERS, Frames, HEADERS, block};
 use crate::support::raw::Answered;
 use crate::support::talk::Talk;
 use serde_json::{Value, json};
@@ -62,4 +63,37 @@ fn bodies_in_memory_have_a_ceiling_together() {
         assert_eq!(told, want.each_ref(), "{record}");
     }
     assert!(gone.iter().all(|record| record["decision"] == Value::Null && record["status"] == json!(null)));
+}
+
+#[test]
+fn a_stream_that_is_taken_back_in_its_body_is_recorded_with_what_was_known() {
+    const RST_STREAM: u8 = 3;
+    let fixture = Fixture::start_secure("body_timeout = \"1m\"", agree);
+    let proof = basic(OURS, &fixture.token);
+    let fields = |method, path| {
+        [
+            (":method", method),
+            (":scheme", "https"),
+            (":authority", "sidekey.test"),
+            (":path", path),
+            ("authorization", &proof),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ]
+    };
+    let mut frames = Frames::greet(fixture.secure("h2"));
+    let stream = frames.number();
+    frames.frame(HEADERS, END_HEADERS, stream, &block(&fields("POST", NUMBER)));
+    frames.frame(DATA, 0, stream, b"FriendlyName=");
+    // When a later request is answered, this one has begun.
+    let later = frames.request(&fields("GET", MESSAGES), b"");
+    assert_eq!(frames.heard(later).status(), Some(200));
+    frames.frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    let later = frames.request(&fields("GET", MESSAGES), b"");
+    assert_eq!(frames.heard(later).status(), Some(200));
+    drop(frames);
+    let (records, _) = fixture.end();
+    let gone: Vec<_> = records.iter().filter(|record| record["reason"] == "aborted").collect();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    let told = ["team", "operation", "account", "path"].map(|name| &gone[0][name]);
+    assert_eq!(told, ["billing", "api:IncomingPhoneNumbers:update", OURS, NUMBER].map(Value::from).each_ref());
 }
