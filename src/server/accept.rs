@@ -90,11 +90,15 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
     }
     // Counted here: the task begins only after others of the same burst have been accepted.
     let (counted, greeting) = (core.count(), (door == Door::Tls).then(|| core.greetings.begin()));
-    tokio::task::spawn_local(async move {
-        match greeting {
-            None => h1::serve(core, stream, Connection::new(peer, proof, false)).await,
-            Some(greeting) => tls::serve(core, stream, peer, greeting).await,
-        }
-        drop(counted);
-    });
+    // A task each: as one, every plain connection would hold the room that TLS needs.
+    match greeting {
+        None => tokio::task::spawn_local(async move {
+            h1::serve(core, stream, Connection::new(peer, proof, false)).await;
+            drop(counted);
+        }),
+        Some(greeting) => tokio::task::spawn_local(async move {
+            tls::serve(core, stream, peer, greeting).await;
+            drop(counted);
+        }),
+    };
 }

@@ -26,7 +26,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer, greeting: Greetin
     drop(broker);
     let outside = Connection::new(peer, None, true);
     let stream = tokio::select! {
-        greeted = greet(&core, stream, BytesMut::new(), Arc::clone(&settings.config), &outside) => greeted,
+        greeted = Box::pin(greet(&core, stream, BytesMut::new(), Arc::clone(&settings.config), &outside)) => greeted,
         () = greeting.ended() => None,
     };
     drop(greeting);
@@ -60,7 +60,7 @@ pub async fn turn_away(core: Rc<Core>, stream: Stream, peer: Peer) {
 /// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.
 pub async fn tunnel(core: Rc<Core>, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
     let connection = Connection { only_host: Some(tunnel.host), ..Connection::new(outside.peer, tunnel.proof, true) };
-    if let Some(stream) = greet(&core, stream, early, tunnel.config, &connection).await {
+    if let Some(stream) = Box::pin(greet(&core, stream, early, tunnel.config, &connection)).await {
         inside(core, stream, connection).await;
     }
 }
@@ -69,10 +69,11 @@ pub async fn tunnel(core: Rc<Core>, stream: Stream, early: BytesMut, tunnel: Tun
 async fn inside(core: Rc<Core>, stream: TlsStream<Stream>, connection: Connection) {
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Stream::TlsServer(Box::new(stream));
+    // Boxed: a connection holds the room of the HTTP that it speaks, and not the greeting's besides.
     if http2 {
-        h2::serve(core, stream, connection).await;
+        Box::pin(h2::serve(core, stream, connection)).await;
     } else {
-        h1::serve(core, stream, connection).await;
+        Box::pin(h1::serve(core, stream, connection)).await;
     }
 }
 
