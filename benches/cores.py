@@ -87,7 +87,8 @@ def main() -> int:
     if "memory" in found:
         memory = found["memory"]
         print(f"in memory: {memory['one']:,.0f} requests/s on one core, {memory['two']:,.0f} on two: {memory['ratio']:.2f} "
-              f"({memory['lowest']:.2f} to {memory['highest']:.2f})")
+              f"({memory['lowest']:.2f} to {memory['highest']:.2f}); {memory['one_us']:.2f} us of CPU a request on one, "
+              f"{memory['two_us']:.2f} on two: {memory['by_cpu']:.2f}")
     sockets = found["sockets"]
     print(f"on sockets: {sockets['one_us']:.2f} us of CPU a request on one core, {sockets['two_us']:.2f} on two: two cores "
           f"hold {sockets['ratio']:.2f} ±{sockets['noise']:.2f} of one")

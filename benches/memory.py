@@ -57,7 +57,7 @@ def resident(program: Program) -> float:
 
 def measure(name: str, program: Program, head: bytes, connections: int) -> dict:
     """MiB at rest, with connections that were never used, and with the same idle after a request each."""
-    idle = resident(program)
+    idle, own = resident(program), program.pss_mib("Pss_Anon")
     lines = [socket.create_connection(("127.0.0.1", program.port)) for _ in range(connections)]
     opened = resident(program)
     for line in lines:
@@ -67,7 +67,7 @@ def measure(name: str, program: Program, head: bytes, connections: int) -> dict:
         line.close()
     per = lambda mib: (mib - idle) * 1024 / connections
     print(f"{name:10}{idle:12.1f}{opened:12.1f}{used:12.1f}{per(opened):12.2f}{per(used):12.2f}", flush=True)
-    return {"idle_mib": idle, "opened_mib": opened, "used_mib": used, "opened_kib_each": per(opened),
+    return {"idle_mib": idle, "idle_own_mib": own, "opened_mib": opened, "used_mib": used, "opened_kib_each": per(opened),
             "used_kib_each": per(used)}
 
 
@@ -98,8 +98,8 @@ def main() -> int:
                 upstream.wait()
                 program.wait()
                 if teams == 1:
-                    found[name] = {"idle_mib": resident(program)}
-                    print(f"{name}: {found[name]['idle_mib']:.1f} idle")
+                    found[name] = {"idle_mib": resident(program), "idle_own_mib": program.pss_mib("Pss_Anon")}
+                    print(f"{name}: {found[name]['idle_mib']:.1f} idle, {found[name]['idle_own_mib']:.1f} without pages of files")
                 else:
                     found[name] = measure(name, program, request(job.callers[0]), chosen.connections)
         finally:

@@ -73,10 +73,11 @@ class Program:
         lines = [line for pid in self.processes() for line in _read(f"/proc/{pid}/status").splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
-    def pss_mib(self) -> float:
-        """Resident memory; of a page that its processes share, each counts its part."""
+    def pss_mib(self, field: str = "Pss") -> float:
+        """Resident memory; of a page that its processes share, each counts its part. `Pss_Anon`: without pages of files,
+        such as the program's own, which the kernel can take back."""
         lines = [line for pid in self.processes() for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()]
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+        return sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
     def end(self, seconds: float) -> None:
         """Asks it to end and waits until it has."""

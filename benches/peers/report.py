@@ -88,6 +88,7 @@ def cores(table: Goals, row: dict) -> None:
     if "memory" in row:
         spread = (row["memory"]["highest"] - row["memory"]["lowest"]) / 2
         table.add("two cores ÷ one, throughput in memory", row["memory"]["ratio"], spread, 1.9, least=True)
+        table.add("two cores ÷ one, by CPU per request in memory", row["memory"]["by_cpu"], 0, 1.9, least=True)
     if "sockets" in row:
         table.add("two cores ÷ one, by CPU per request on sockets", row["sockets"]["ratio"], row["sockets"]["noise"], 1.9, least=True)
 
@@ -133,10 +134,13 @@ def rest(rows: dict) -> list[str]:
     """What has no ratio of its own."""
     lines = []
     if "memory" in rows:
-        lines += ["\n**Memory**, MiB\n", "| program | idle | connections opened, never used | idle after a request each |",
-                  "|---|---|---|---|"]
-        lines += [f"| {name} | {row['idle_mib']:.1f} | {row.get('opened_mib', 0):.1f} | {row.get('used_mib', 0):.1f} |"
-                  for name, row in rows["memory"]["programs"].items() if "used_mib" in row]
+        lines += ["\n**Memory**, MiB\n",
+                  "| program | idle | of it not pages of files | connections opened, never used | idle after a request each |",
+                  "|---|---|---|---|---|"]
+        word = lambda row, field: f"{row[field]:.1f}" if field in row else ""
+        fields = ("idle_mib", "idle_own_mib", "opened_mib", "used_mib")
+        lines += [f"| {name} | {' | '.join(word(row, field) for field in fields)} |"
+                  for name, row in rows["memory"]["programs"].items()]
     if "cold" in rows:
         lines += ["\n**A cold caller**, milliseconds of its process\n", "| caller | direct | through sidekey |", "|---|---|---|"]
         lines += [f"| {name} | {row['direct_ms']:.0f} | {row['sidekey_ms']:.0f} |" for name, row in rows["cold"]["callers"].items()]

@@ -54,7 +54,7 @@ fn configuration(folder: &Path) -> Config {
     std::fs::write(&secret, "0".repeat(32)).expect("a writable folder");
     let text = format!(
         "[listen]\nproxy = \"127.0.0.1:0\"\n[upstream]\naccount_sid = \"{ACCOUNT}\"\nurl = \"http://127.0.0.1:1\"\n\
-         [audit]\nfile = \"{}\"\n[[team]]\nname = \"one\"\nkind = \"standard\"\naccounts = [\"{ACCOUNT}\"]\n\
+         [audit]\nfile = \"{}\"\nmax_size = \"64GiB\"\n[[team]]\nname = \"one\"\nkind = \"standard\"\naccounts = [\"{ACCOUNT}\"]\n\
          token_sha256 = [\"{}\"]\nkey = {{ sid = \"SK{}\", secret = \"file:{}\" }}\n",
         folder.join("audit.jsonl").display(),
         "0".repeat(64),
