@@ -20,7 +20,7 @@ from .process import LOAD_CPU, PROXY_CPU, Program
 ROOT = Path(__file__).resolve().parents[2]
 SIDEKEY = str(ROOT / "target/release/sidekey")
 ENVOY = os.environ.get("ENVOY", str(ROOT / "tests/.env/peers/envoy/_bin/envoy"))
-PINGORA = str(ROOT / "benches/pingora/target/release/pingora-peer")
+PINGORA = str(ROOT / "target/pingora/release/pingora-peer")
 WARM_UP_SECONDS = 1
 # Those that show the caller's own Authorization to the upstream.
 BARE = ("direct", "relay")
