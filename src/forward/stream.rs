@@ -3,7 +3,7 @@
 use super::Caller;
 use super::answer::{Encoding, Plan, Trailers};
 use super::relay::{Done, Exchange};
-use super::transform::{PACKED_PIECE, Transform};
+use super::transform::{PACKED_PIECE, Transform, WHOLE};
 use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;
 use crate::net::{Expired, Watch};
@@ -78,7 +78,8 @@ async fn pump(
     let Stream { exchange, watch, plan, done } = stream;
     let limit = exchange.body_timeout;
     let links = exchange.links.filter(|_| plan.json);
-    let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links)?;
+    let short = matches!(plan.framing, Some(Framing::Length(length)) if length <= WHOLE as u64);
+    let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links, short)?;
     let ceiling = if plan.encoding == Encoding::Identity { usize::MAX } else { PACKED_PIECE };
     let read_already = plan.read_already.take();
     let mut end = Some(end);
@@ -90,6 +91,10 @@ async fn pump(
         let taken = if read_already.is_some() { data.len() } else { data.len().min(ceiling) };
         let last = ends && taken == data.len();
         let out = transform.feed(&data[..taken], last)?;
+        if short && !last && out.is_empty() && !*begun {
+            lane.consume(taken);
+            continue;
+        }
         if !*begun {
             *begun = true;
             caller.begin(framing(plan, links.is_some(), last.then_some(out.len())), plan.close);

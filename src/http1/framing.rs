@@ -13,6 +13,16 @@ pub enum Framing {
     UntilClose,
 }
 
+impl Framing {
+    /// Whether the body has more bytes than a lent buffer, as far as its head tells.
+    pub const fn is_large(self) -> bool {
+        matches!(self, Self::Length(LARGE..))
+    }
+}
+
+/// Bytes from which on a body is read in larger pieces: four lent buffers.
+const LARGE: u64 = 64 * 1024;
+
 /// Two readings are possible, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramingError(pub &'static str);

@@ -9,5 +9,5 @@ mod watch;
 pub use buffers::Buffers;
 pub use listen::{bind_tcp, bind_unix};
 pub use pipe::{LocalExecutor, Pipe, PipeBody, pipe};
-pub use stream::{Stream, poll_read_buf};
+pub use stream::{Stream, poll_read_buf, widen};
 pub use watch::{Expired, Watch, Watchdog};

@@ -100,6 +100,11 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Makes room for large pieces: each costs a call into the kernel, and a lookout for the key.
+pub fn widen(buffer: &mut BytesMut) {
+    buffer.reserve(64 * 1024);
+}
+
 /// Reads once into the buffer's spare room, of which there is always a useful amount.
 pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     if buffer.capacity() - buffer.len() < 4096 {

@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Body, Framing, Progress};
 use crate::ids::RequestId;
-use crate::net::{Stream, Watch, poll_read_buf};
+use crate::net::{Stream, Watch, poll_read_buf, widen};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
@@ -103,6 +103,9 @@ impl H1Caller {
     /// Gets ready for a request framed so.
     pub fn expect(&mut self, framing: Framing, manners: Manners) {
         self.body = Body::new(framing);
+        if framing.is_large() {
+            widen(&mut self.input);
+        }
         self.shown = 0;
         self.received = 0;
         self.manners = manners;

@@ -75,20 +75,27 @@ impl LinkRewriter {
 
     /// Takes the next bytes of the body and appends what can be said of them to `out`. At most one link is held back.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        let mut at = 0;
+        // What passes is copied in one piece, up to the next link.
+        let (mut from, mut at) = (0, 0);
         while at < chunk.len() {
             let step = self.scanner.step(&chunk[at..]);
             let bytes: Range<usize> = at..at + step.len();
             at = bytes.end;
             match step {
-                Step::Pass(_) => out.extend_from_slice(&chunk[bytes]),
-                Step::Link(_) => self.hold(&chunk[bytes], out),
+                Step::Pass(_) => {}
+                Step::Link(_) => {
+                    out.extend_from_slice(&chunk[from..bytes.start]);
+                    self.hold(&chunk[bytes], out);
+                    from = at;
+                }
                 Step::LinkEnd => {
+                    out.extend_from_slice(&chunk[from..bytes.start]);
                     self.release(out);
-                    out.extend_from_slice(&chunk[bytes]);
+                    from = bytes.start;
                 }
             }
         }
+        out.extend_from_slice(&chunk[from..]);
     }
 
     /// The end of the body: whatever is still held passes unchanged.

@@ -4,7 +4,7 @@ use super::lane::LaneError;
 use super::pool::Route;
 use crate::headers;
 use crate::http1::{AnswerHead, Body, Framing, Progress, answer_framing, parse_answer};
-use crate::net::{Buffers, Stream, poll_read_buf};
+use crate::net::{Buffers, Stream, poll_read_buf, widen};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
@@ -238,6 +238,9 @@ impl H1 {
                 Ok(Some(Ok((length, Some(shown), framing, keep)))) => {
                     self.buffer.advance(length);
                     self.body = Body::new(framing);
+                    if framing.is_large() {
+                        widen(&mut self.buffer);
+                    }
                     self.keep = keep;
                     return Ok(shown);
                 }
