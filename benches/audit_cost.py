@@ -22,7 +22,7 @@ from peers.load import Load
 from peers.process import LOAD_CPU, PROXY_CPU, Program
 from peers.side_by_side import ROOT, SIDEKEY, Run, address, lacks, make_job, measure, verify
 
-DURABILITIES = ("write", "buffered", "fsync")
+DURABILITIES = "write,buffered,fsync"
 UNAUDITED = ROOT / "target/unaudited"
 # What is left out: the lines, and the facts that they are rendered from.
 LEFT_OUT = {
@@ -49,7 +49,7 @@ def build_unaudited() -> str:
         file.write_text(text)
     share(ROOT / "target/release", UNAUDITED / "release")
     command = ["cargo", "build", "--release", "--quiet", "--bin", "sidekey", "--target-dir", str(UNAUDITED)]
-    subprocess.run(command, cwd=copy, check=True, env=None)
+    subprocess.run(command, cwd=copy, check=True)
     return str(UNAUDITED / "release/sidekey")
 
 
@@ -63,6 +63,7 @@ def share(built: Path, here: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", default="1,32,256", help="how many, with commas")
+    parser.add_argument("--durabilities", default=DURABILITIES, help="which, with commas")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=2, help="of one broker in one round")
     parser.add_argument("--sidekey", default=SIDEKEY, help="the binary to measure")
@@ -81,7 +82,7 @@ def compare(chosen: argparse.Namespace, unaudited: str, connections: int) -> Non
         job = make_job(shape, folder, chosen.sidekey)
         # The number of tokens is what it would be anyway: it only keeps the files of the two apart.
         brokers = {"off": sidekey.prepare(job, unaudited, sidekey.Settings(tokens=shape.teams))}
-        for durability in DURABILITIES:
+        for durability in chosen.durabilities.split(","):
             brokers[durability] = sidekey.prepare(job, chosen.sidekey, sidekey.Settings(durability=durability))
         with ExitStack() as running:
             running.enter_context(Program("upstream", nginx.upstream(job), LOAD_CPU, folder)).wait()
