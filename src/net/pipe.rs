@@ -6,17 +6,24 @@ use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
-/// The feeding end.
+/// The feeding end. A body is whole only if it was ended by [`Pipe::finish`] or [`Pipe::end_with`]: where this end is
+/// dropped otherwise, whatever the reason, the reader sees a cut.
 #[derive(Debug)]
-pub struct Pipe(mpsc::Sender<Result<Frame<Bytes>, io::Error>>);
+pub struct Pipe {
+    sender: mpsc::Sender<Frame<Bytes>>,
+    whole: Arc<AtomicBool>,
+}
 
 /// The end that hyper reads.
 #[derive(Debug)]
 pub struct PipeBody {
-    receiver: Option<mpsc::Receiver<Result<Frame<Bytes>, io::Error>>>,
+    receiver: Option<mpsc::Receiver<Frame<Bytes>>>,
+    whole: Arc<AtomicBool>,
     /// Bytes still to come, where the framing says so.
     left: Option<u64>,
 }
@@ -24,13 +31,14 @@ pub struct PipeBody {
 /// A pipe for a body of `length` bytes, where that is known.
 pub fn pipe(length: Option<u64>) -> (Pipe, PipeBody) {
     let (sender, receiver) = mpsc::channel(1);
-    (Pipe(sender), PipeBody { receiver: Some(receiver), left: length })
+    let whole = Arc::new(AtomicBool::new(false));
+    (Pipe { sender, whole: Arc::clone(&whole) }, PipeBody { receiver: Some(receiver), whole, left: length })
 }
 
 impl PipeBody {
     /// A body that is empty from the start.
-    pub const fn empty() -> Self {
-        Self { receiver: None, left: Some(0) }
+    pub fn empty() -> Self {
+        Self { receiver: None, whole: Arc::default(), left: Some(0) }
     }
 }
 
@@ -48,27 +56,28 @@ impl Pipe {
     /// # Errors
     /// `BrokenPipe` when the reading end is gone.
     pub async fn end_with(self, trailers: HeaderMap) -> io::Result<()> {
-        self.send(Frame::trailers(trailers)).await
+        let sent = self.send(Frame::trailers(trailers)).await;
+        self.finish();
+        sent
     }
 
     async fn send(&self, frame: Frame<Bytes>) -> io::Result<()> {
-        self.0.send(Ok(frame)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender.send(frame).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Ends the body with an error, so that its reader sees a cut and not an end.
-    pub fn cut(self) {
-        // If the reader is gone or a piece waits, dropping the rest of the connection says the same.
-        let _ = self.0.try_send(Err(io::ErrorKind::UnexpectedEof.into()));
+    /// Ends the body: what was handed over is all of it.
+    pub fn finish(self) {
+        self.whole.store(true, Ordering::Release);
     }
 
     /// Whether nobody reads any more.
     pub fn closed(&self) -> bool {
-        self.0.is_closed()
+        self.sender.is_closed()
     }
 
     /// Resolves when nobody reads any more.
     pub async fn gone(&self) {
-        self.0.closed().await;
+        self.sender.closed().await;
     }
 }
 
@@ -79,12 +88,14 @@ impl Body for PipeBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(receiver) = &mut self.receiver else { return Poll::Ready(None) };
         receiver.poll_recv(cx).map(|piece| {
-            let piece = piece?;
-            let data = piece.as_ref().ok().and_then(Frame::data_ref);
-            if let (Some(left), Some(data)) = (&mut self.left, data) {
+            let Some(piece) = piece else {
+                self.receiver = None;
+                return (!self.whole.load(Ordering::Acquire)).then(|| Err(io::ErrorKind::UnexpectedEof.into()));
+            };
+            if let (Some(left), Some(data)) = (&mut self.left, piece.data_ref()) {
                 *left = left.saturating_sub(data.len() as u64);
             }
-            Some(piece)
+            Some(Ok(piece))
         })
     }
 

@@ -183,14 +183,16 @@ impl Caller for H2Caller {
         self.send_head()?;
         match (self.pipe.take(), self.trailers.take()) {
             (Some(pipe), Some(trailers)) => pipe.end_with(trailers).await,
-            _ => Ok(()),
+            (Some(pipe), None) => {
+                pipe.finish();
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
     }
 
     fn cut(&mut self) {
         self.answer = None;
-        if let Some(pipe) = self.pipe.take() {
-            pipe.cut();
-        }
+        self.pipe = None;
     }
 }

@@ -58,6 +58,7 @@ impl Multiplex {
             frame: Bytes::new(),
             trailers: Vec::new(),
             ended: false,
+            upload: None,
         })
     }
 }
@@ -75,6 +76,9 @@ pub struct H2 {
     /// The answer's, as lines.
     trailers: Vec<u8>,
     ended: bool,
+    /// Where the request's body goes, until its end. Kept while the answer is read, even one that came before that end:
+    /// dropped early it would reset the stream, and the answer with it.
+    upload: Option<Pipe>,
 }
 
 /// The answer, when it comes.
@@ -90,7 +94,7 @@ struct Lost {
 /// How far the request has come.
 enum State {
     Idle,
-    Sent { answer: Answer, upload: Option<Pipe> },
+    Sent(Answer),
     Answered(Box<Result<Response<Incoming>, Lost>>),
     Body(Incoming),
 }
@@ -99,7 +103,7 @@ impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Idle => "Idle",
-            Self::Sent { .. } => "Sent",
+            Self::Sent(_) => "Sent",
             Self::Answered(_) => "Answered",
             Self::Body(_) => "Body",
         })
@@ -123,7 +127,7 @@ impl H2 {
         };
         let sent = self.sender.try_send_request(Request::from_parts(parts, body));
         let answer = async { sent.await.map_err(|e| Lost { unsent: e.message().is_some(), error: e.into_error() }) };
-        self.state = State::Sent { answer: Box::pin(answer), upload };
+        (self.state, self.upload) = (State::Sent(Box::pin(answer)), upload);
         if !first.is_empty() {
             self.send_more(first).await?;
             if !self.fed
@@ -141,10 +145,12 @@ impl H2 {
     }
 
     pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
-        let State::Sent { answer, upload } = &mut self.state else { return Ok(true) };
-        let Some(pipe) = upload else { return Ok(false) };
+        let State::Sent(answer) = &mut self.state else { return Ok(true) };
+        let Some(pipe) = &self.upload else { return Ok(false) };
         if data.is_empty() {
-            *upload = None;
+            if let Some(pipe) = self.upload.take() {
+                pipe.finish();
+            }
             return Ok(false);
         }
         tokio::select! {
@@ -165,8 +171,11 @@ impl H2 {
     }
 
     pub(super) async fn end_with(&mut self, trailers: &[u8]) -> Result<bool, LaneError> {
-        let State::Sent { answer, upload } = &mut self.state else { return Ok(true) };
-        let Some(pipe) = upload.take().filter(|_| !trailers.is_empty()) else { return Ok(false) };
+        if trailers.is_empty() {
+            return self.send_more(b"").await;
+        }
+        let State::Sent(answer) = &mut self.state else { return Ok(true) };
+        let Some(pipe) = self.upload.take() else { return Ok(false) };
         tokio::select! {
             biased;
             answered = answer => {
@@ -178,7 +187,7 @@ impl H2 {
     }
 
     pub(super) async fn answering(&mut self) {
-        if let State::Sent { answer, .. } = &mut self.state {
+        if let State::Sent(answer) = &mut self.state {
             let answered = answer.await;
             self.state = State::Answered(Box::new(answered));
         }

@@ -6,7 +6,7 @@ use super::world::{Authority, Issued, client};
 use crate::support::command::{Running, run};
 use crate::support::upstream::As;
 use aws_lc_rs::digest::{Context, SHA256};
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -94,6 +94,16 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
         let at = broker.told("listening tls=").parse().expect("an address");
         let proof = As("x".to_owned(), made[0]["token"].as_str().expect("a text").to_owned()).basic();
         Self { pair, _folder: folder, _broker: broker, at, ca, proof, stopped }
+    }
+
+    /// Waits until the upstream says something.
+    async fn told(&self) {
+        let heard = async {
+            while self.stopped.try_recv().is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), heard).await.expect("the upstream is told");
     }
 
     async fn caller(&self) -> Caller {
@@ -198,6 +208,7 @@ async fn answer(request: Request<Incoming>, stopped: mpsc::Sender<()>) -> Result
             ]);
             respond(200, Pieces::many(PIECES, PIECE).with_trailers(trailers))
         }
+        "bloated" => respond(200, Pieces::many(8, PIECE).with_trailers(bloated())),
         "endless" => respond(200, Pieces::endless(stopped)),
         _ => {
             let mut body = request.into_body();
@@ -219,6 +230,14 @@ async fn answer(request: Request<Incoming>, stopped: mpsc::Sender<()>) -> Result
 
 fn trailers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     fields.iter().map(|(name, value)| ((*name).try_into().expect("a name"), HeaderValue::from_static(value))).collect()
+}
+
+/// More trailers than anybody needs.
+fn bloated() -> HeaderMap {
+    (0..40).fold(HeaderMap::new(), |mut map, _| {
+        map.append("x-trailer", HeaderValue::from_static("yes"));
+        map
+    })
 }
 
 /// Trailers in their order.
@@ -280,6 +299,22 @@ async fn large_bodies_come_down_whole_with_those_trailers_that_may_and_no_secret
 }
 
 #[tokio::test]
+async fn too_many_trailers_are_refused_one_way_and_cut_the_other() {
+    for pair in PAIRS {
+        let between = Between::start(pair).await;
+        let body = Pieces::many(2, 1024).with_trailers(bloated());
+        let answer = between.caller().await.send(between.request("POST", "upload", body)).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{pair:?}");
+        assert_eq!(answer.headers()["sidekey-error"], "malformed_request", "{pair:?}");
+        let answer = between.caller().await.send(between.request("GET", "bloated", Pieces::none())).await;
+        assert_eq!(answer.status(), 200, "{pair:?}");
+        assert!(answer.into_body().collect().await.is_err(), "{pair:?}: whole");
+        let next = between.caller().await.send(between.request("POST", "next", Pieces::text("a=b"))).await;
+        assert_eq!(next.status(), 201, "{pair:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_early_arrives_though_the_body_never_ends() {
     for pair in PAIRS {
         let between = Between::start(pair).await;
@@ -304,12 +339,7 @@ async fn a_caller_that_gives_up_ends_the_upstreams_answer_too() {
         let mut body = answer.into_body();
         assert!(body.frame().await.expect("a piece").is_ok(), "{pair:?}");
         drop(body);
-        let heard = async {
-            while between.stopped.try_recv().is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), heard).await.expect("the upstream is told");
+        between.told().await;
         if pair.near == "h2" {
             let next = caller.send(between.request("POST", "next", Pieces::text("a=b"))).await;
             assert_eq!(next.status(), 201, "the connection's other streams go on");
