@@ -67,42 +67,9 @@ sid!(
     "SK"
 );
 
-/// Defines a cheaply cloned text id.
-macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// The id as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-text_id!(
-    /// A team's name: its identity everywhere.
-    TeamId
-);
-text_id!(
-    /// The public part of a token or of another proof: names it in audit and commands, proves nothing.
-    TokenId
-);
+/// A team's name: its identity everywhere.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TeamId(Arc<str>);
 
 impl TeamId {
     /// Longest name, in bytes: fits a DNS label, so that names can be reused there.
@@ -114,15 +81,96 @@ impl TeamId {
         let first = text.bytes().next()?;
         (text.len() <= Self::MAX && first.is_ascii_alphanumeric() && text.bytes().all(ok)).then(|| Self(text.into()))
     }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
+
+/// The public part of a token or of another proof: names it in audit and commands, proves nothing.
+#[derive(Clone)]
+pub struct TokenId(Text);
+
+/// Short ids lie where they are kept: of a million tokens each request meets another one, and a text elsewhere is one more
+/// place in memory that no cache holds.
+#[derive(Clone)]
+enum Text {
+    Short(u8, [u8; SHORT]),
+    Long(Arc<str>),
+}
+
+/// Bytes of a short id: those of tokens have 12 or 19, and with more the whole would be larger.
+const SHORT: usize = 22;
 
 impl TokenId {
     /// Takes an id that sidekey made; at most 64 visible ASCII characters are kept, others become `?`.
     pub fn new(text: &str) -> Self {
         let clean: String = text.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
-        Self(clean.into())
+        match u8::try_from(clean.len()) {
+            Ok(length) if clean.len() <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..clean.len()].copy_from_slice(clean.as_bytes());
+                Self(Text::Short(length, bytes))
+            }
+            _ => Self(Text::Long(clean.into())),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            // Only ASCII gets past `new`.
+            Text::Short(length, bytes) => std::str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default(),
+            Text::Long(text) => text,
+        }
     }
 }
+
+impl PartialEq for TokenId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for TokenId {}
+
+impl std::hash::Hash for TokenId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for TokenId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TokenId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+/// Defines how a text id is shown: as its text.
+macro_rules! shown {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+
+shown!(TeamId, TokenId);
 
 /// Names one request in answers, logs and the audit: 32 hex digits. Kept as text, since text is all it is used as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

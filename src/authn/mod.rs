@@ -206,13 +206,7 @@ impl Authn {
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, secret).as_ref());
-        let entry = self.directory.token(&key).ok_or(Refusal::invalid("token: unknown"))?;
-        if now >= entry.expires {
-            let why = if entry.expires == TokenEntry::REVOKED { "token: revoked" } else { "token: expired" };
-            return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid(why) });
-        }
-        entry.touch(now);
-        of_team(&entry.team, ProofKind::Token, entry.id.clone())
+        self.directory.with_token(&key, |entry| of_token(entry, now)).unwrap_or(Err(Refusal::invalid("token: unknown")))
     }
 
     /// More than one header: malformed if one of them is good, since 401 outranks 400.
@@ -244,6 +238,15 @@ fn with_secret<T>(value: &[u8], use_it: impl FnOnce(&[u8]) -> Result<T, Refusal>
     } else {
         Err(Refusal::invalid("a scheme that is neither Basic nor Bearer"))
     }
+}
+
+/// The caller of a token that is good.
+fn of_token(entry: &TokenEntry, now: u64) -> Result<Caller, Refusal> {
+    if now >= entry.expires {
+        let why = if entry.expires == TokenEntry::REVOKED { "token: revoked" } else { "token: expired" };
+        return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid(why) });
+    }
+    of_team(&entry.team, ProofKind::Token, entry.id.clone())
 }
 
 /// The caller of a team that may call.

@@ -44,9 +44,9 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// The token with this SHA-256.
-    pub fn token(&self, digest: &[u8; 32]) -> Option<Arc<TokenEntry>> {
-        self.tokens.find(digest)
+    /// Shows the token with this SHA-256 to `see`, where it lies: a copy would count at its team, which all cores share.
+    pub fn with_token<T>(&self, digest: &[u8; 32], see: impl FnOnce(&TokenEntry) -> T) -> Option<T> {
+        self.tokens.with(digest, see)
     }
 
     /// The team of this name.
@@ -122,13 +122,13 @@ impl Directory {
     /// Adds or replaces a token.
     pub fn put_token(&self, digest: [u8; 32], entry: TokenEntry) {
         let _writing = self.write();
-        self.tokens.put([(digest, Arc::new(entry))]);
+        self.tokens.put([(digest, entry)]);
     }
 
     /// Adds or replaces many tokens; each shard is copied at most once.
     pub fn put_tokens(&self, entries: impl IntoIterator<Item = ([u8; 32], TokenEntry)>) {
         let _writing = self.write();
-        self.tokens.put(entries.into_iter().map(|(digest, entry)| (digest, Arc::new(entry))));
+        self.tokens.put(entries);
     }
 
     /// Removes a token: it is unknown from now on.

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Shards; a power of two. With 1,000,000 tokens one change copies about 250 entries.
 const SHARDS: usize = 4096;
 
 /// What is known of one token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TokenEntry {
     /// Its public id.
     pub id: TokenId,
@@ -21,8 +20,6 @@ pub struct TokenEntry {
     pub team: Arc<TeamCell>,
     /// Unix second from which it is refused; `u64::MAX`: never; [`TokenEntry::REVOKED`]: it was revoked.
     pub expires: u64,
-    /// Unix second of its last use, for `token list`; 0: not since this broker started.
-    pub last_use: AtomicU64,
 }
 
 impl TokenEntry {
@@ -31,14 +28,7 @@ impl TokenEntry {
 
     /// A token of `team`.
     pub fn new(id: TokenId, team: Arc<TeamCell>, expires: Option<u64>) -> Self {
-        Self { id, team, expires: expires.unwrap_or(u64::MAX), last_use: AtomicU64::new(0) }
-    }
-
-    /// Notes a use; written once a second at most, so that cores do not fight for the cache line.
-    pub fn touch(&self, now: u64) {
-        if self.last_use.load(Ordering::Relaxed) != now {
-            self.last_use.store(now, Ordering::Relaxed);
-        }
+        Self { id, team, expires: expires.unwrap_or(u64::MAX) }
     }
 }
 
@@ -71,7 +61,8 @@ impl std::hash::Hash for Digest {
     }
 }
 
-type Shard = HashMap<Digest, Arc<TokenEntry>, BuildHasherDefault<DigestHasher>>;
+/// Entries lie in the table itself: see [`TokenId`].
+type Shard = HashMap<Digest, TokenEntry, BuildHasherDefault<DigestHasher>>;
 
 /// All tokens.
 #[derive(Debug)]
@@ -86,9 +77,9 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// The token with this digest. Comparing digests in variable time tells nothing: a digest is no secret's prefix.
-    pub fn find(&self, digest: &[u8; 32]) -> Option<Arc<TokenEntry>> {
-        self.shards[shard(digest)].load().get(&Digest(*digest)).cloned()
+    /// Shows the token with this digest to `see`. Comparing digests in variable time tells nothing: a digest is no secret's prefix.
+    pub fn with<T>(&self, digest: &[u8; 32], see: impl FnOnce(&TokenEntry) -> T) -> Option<T> {
+        self.shards[shard(digest)].load().get(&Digest(*digest)).map(see)
     }
 
     /// How many there are.
@@ -102,7 +93,7 @@ impl Tokens {
     }
 
     /// Adds or replaces. Only one writer at a time, which [`super::Directory`] sees to.
-    pub(super) fn put(&self, entries: impl IntoIterator<Item = ([u8; 32], Arc<TokenEntry>)>) {
+    pub(super) fn put(&self, entries: impl IntoIterator<Item = ([u8; 32], TokenEntry)>) {
         let mut changed: HashMap<usize, Shard> = HashMap::new();
         for (digest, entry) in entries {
             let at = shard(&digest);
