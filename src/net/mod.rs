@@ -1,12 +1,16 @@
 //! Sockets as one type, buffers lent per core, deadlines without a timer for each, listeners.
 
 mod buffers;
+mod cork;
+mod h2;
 mod listen;
 mod pipe;
 mod stream;
 mod watch;
 
 pub use buffers::Buffers;
+pub use cork::{Cork, Corked, cork};
+pub use h2::{Outflow, Pulse};
 pub use listen::{bind_tcp, bind_unix};
 pub use pipe::{LocalExecutor, Pipe, PipeBody, pipe};
 pub use stream::{Stream, poll_read_buf, widen};

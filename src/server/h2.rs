@@ -1,23 +1,23 @@
-//! A caller's HTTP/2 connection, by hyper: every stream is one exchange, judged as an HTTP/1.1 request would be.
+//! A caller's HTTP/2 connection: every stream is one exchange, judged as an HTTP/1.1 request would be.
 
 use super::core::Core;
-use super::h2_caller::H2Caller;
+use super::h2_caller::{H2Caller, Reply};
 use crate::broker::{Broker, Connection, HeldBody, Inspected, Prepared, Preread};
 use crate::error::Reason;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Field, RequestHead, check_fields};
-use crate::net::{LocalExecutor, PipeBody, Stream, Watch};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use crate::net::{Pulse, Stream, Watch, cork};
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::Request;
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 /// Streams at once on one connection: what Envoy's edge guide and nginx allow.
 const MAX_STREAMS: u32 = 128;
@@ -29,7 +29,7 @@ const WINDOW: u32 = 64 * 1024;
 const MAX_HEADERS: u32 = 16 * 1024;
 
 /// A silent connection is asked for a sign of life, and closed without one.
-const PING_EVERY: Duration = Duration::from_mins(1);
+const PING_AFTER: Duration = Duration::from_mins(1);
 
 /// How long a peer is waited for that is told goodbye and has nothing under way: one that never sent the preface, or that
 /// reads nothing, does not answer.
@@ -39,43 +39,62 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     let connection = Rc::new(connection);
     let streams = Rc::new(Streams::default());
-    let shared = (Rc::clone(&core), Rc::clone(&streams));
-    let service = service_fn(move |request| {
-        let ((core, streams), connection) = (shared.clone(), Rc::clone(&connection));
-        async move { exchange(&core, request, connection, streams.open()).await }
+    let (io, cork) = cork(stream, Rc::clone(&core.broker().buffers));
+    let leaving = Cell::new(false);
+    let mut served = pin!(async {
+        let mut open = builder().handshake(io).await.map_err(io::Error::other)?;
+        let mut pulse = Pulse::new(open.ping_pong(), PING_AFTER);
+        poll_fn(|cx| {
+            if leaving.get() {
+                open.graceful_shutdown();
+            }
+            loop {
+                if pulse.poll(&cork, cx).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                match ready!(pin!(open.accept()).poll(cx)) {
+                    Some(Ok((request, answer))) => {
+                        let counted = Rc::clone(&streams).open();
+                        let exchange = exchange(Rc::clone(&core), request, answer, Rc::clone(&connection), counted);
+                        drop(tokio::task::spawn_local(exchange));
+                    }
+                    Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
+        })
+        .await
     });
-    let served = Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADERS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW * 16)
-        .keep_alive_interval(PING_EVERY)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(served);
     let (watch, limit) = (core.watchdog.watch(), core.broker().limits.idle_timeout);
-    let mut leaving = false;
     let ended = loop {
         let begun = streams.begun.get();
-        let ended = if leaving {
-            watch.within(FAREWELL, served.as_mut()).await
+        let ended = if leaving.get() {
+            watch.within(FAREWELL, cork.drive(served.as_mut())).await
         } else {
-            watch.idle(limit, served.as_mut()).await
+            watch.idle(limit, cork.drive(served.as_mut())).await
         };
-        let idle = streams.open.get() == 0 && (leaving || streams.begun.get() == begun);
+        let idle = streams.open.get() == 0 && (leaving.get() || streams.begun.get() == begun);
         match ended {
             Ok(ended) => break ended,
-            Err(_) if leaving && idle => break Ok(()),
-            Err(_) if idle || core.draining() => {
-                leaving = true;
-                served.as_mut().graceful_shutdown();
-            }
+            Err(_) if leaving.get() && idle => break Ok(()),
+            Err(_) if idle || core.draining() => leaving.set(true),
             Err(_) => {}
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a caller's HTTP/2 connection ended");
     }
+}
+
+/// The settings of every connection.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW * 16);
+    builder
 }
 
 /// Counts a connection's streams, so that one without any is closed after `limits.idle_timeout`.
@@ -103,47 +122,35 @@ impl Drop for Open {
     }
 }
 
-/// Stops the exchange of a stream that the caller resets before its answer has begun.
-struct AbortOnDrop(Option<JoinHandle<()>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.abort();
-        }
-    }
-}
-
-/// One stream: the answer's head as soon as there is one; its body follows through a pipe.
+/// One stream. A caller that resets it before its answer has begun stops the exchange; later, sending says that it is gone.
 async fn exchange(
-    core: &Rc<Core>,
-    request: Request<Incoming>,
+    core: Rc<Core>,
+    request: Request<RecvStream>,
+    answer: SendResponse<Bytes>,
     connection: Rc<Connection>,
-    counted: Open,
-) -> Result<Response<PipeBody>, oneshot::error::RecvError> {
-    let (head, answered) = oneshot::channel();
+    _counted: Open,
+) {
     let (broker, watch) = (core.broker(), core.watchdog.watch());
-    let mut task = AbortOnDrop(Some(tokio::task::spawn_local(async move {
-        let (parts, body) = request.into_parts();
-        let mut caller = H2Caller::new(body, parts.method == http::Method::HEAD, Rc::clone(&broker), Rc::clone(&watch));
-        caller.answer_to(head);
-        run(&broker, &mut caller, &parts, (&connection, &watch)).await;
-        drop(counted);
-    })));
-    let response = answered.await?;
-    // From here on the pipe tells the exchange when the caller is gone.
-    task.0 = None;
-    Ok(response)
+    let (parts, body) = request.into_parts();
+    let reply = Reply::new(answer);
+    let bodiless = parts.method == http::Method::HEAD;
+    let mut caller = H2Caller::new(body, &reply, bodiless, Rc::clone(&broker), Rc::clone(&watch));
+    let mut running = pin!(run(&broker, &mut caller, &parts, (&connection, &watch)));
+    poll_fn(|cx| match running.as_mut().poll(cx) {
+        Poll::Pending => reply.poll_reset(cx),
+        Poll::Ready(()) => Poll::Ready(()),
+    })
+    .await;
 }
 
 /// Judges and carries one request.
 async fn run(
     broker: &Broker,
-    caller: &mut H2Caller,
+    caller: &mut H2Caller<'_>,
     parts: &http::request::Parts,
     (connection, watch): (&Connection, &Watch),
 ) {
-    let judge = |opened, caller: &H2Caller| match Head::read(parts, caller) {
+    let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
         Ok(head) => broker.prepare(opened, &head.view(), connection, None),
         Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
     };
@@ -197,7 +204,7 @@ struct Head<'p> {
 }
 
 impl<'p> Head<'p> {
-    fn read(parts: &'p http::request::Parts, caller: &H2Caller) -> Result<Self, &'static str> {
+    fn read(parts: &'p http::request::Parts, caller: &H2Caller<'_>) -> Result<Self, &'static str> {
         if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
             return Err("a scheme other than http and https");
         }

@@ -3,21 +3,55 @@
 use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
 use crate::headers::trailer;
-use crate::http1::{Framing, parse_answer};
-use crate::net::{Pipe, PipeBody, Watch, pipe};
+use crate::http1::{AnswerHead, Framing, parse_answer};
+use crate::net::{Outflow, Watch};
 use bytes::{Buf, Bytes, BytesMut};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use tokio::sync::oneshot;
+use std::task::{Context, Poll};
+
+/// Room for an answer's head: most fit.
+const HEAD: usize = 1024;
+
+/// Where a stream's answer begins.
+pub struct Reply {
+    answer: RefCell<SendResponse<Bytes>>,
+    begun: Cell<bool>,
+}
+
+impl Reply {
+    /// An answer that has not begun.
+    pub const fn new(answer: SendResponse<Bytes>) -> Self {
+        Self { answer: RefCell::new(answer), begun: Cell::new(false) }
+    }
+
+    /// Ready when the caller has reset its stream before the answer began.
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.begun.get() { Poll::Pending } else { self.answer.borrow_mut().poll_reset(cx).map(|_| ()) }
+    }
+
+    /// Sends the head; `ends`: it is all of the answer.
+    fn begin(&self, head: Response<()>, ends: bool) -> io::Result<Outflow> {
+        self.begun.set(true);
+        self.answer.borrow_mut().send_response(head, ends).map(Outflow::new).map_err(io::Error::other)
+    }
+
+    /// There will be no answer.
+    fn refuse(&self) {
+        if !self.begun.replace(true) {
+            self.answer.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+}
 
 /// One stream.
-pub struct H2Caller {
-    upload: Incoming,
+pub struct H2Caller<'r> {
+    upload: RecvStream,
     /// The piece of the upload that is being shown.
     frame: Bytes,
     /// The upload's, as lines.
@@ -27,18 +61,23 @@ pub struct H2Caller {
     broker: Rc<Broker>,
     watch: Rc<Watch>,
     scratch: BytesMut,
-    answer: Option<oneshot::Sender<Response<PipeBody>>>,
-    /// The answer's head, until the first of its body goes out.
-    head: Option<Response<PipeBody>>,
-    pipe: Option<Pipe>,
+    reply: &'r Reply,
+    /// The answer's head, until it goes out with the first of its body.
+    head: Option<Response<()>>,
+    /// The answer's body, once its head is out.
+    body: Option<Outflow>,
+    /// Whether the answer has a body.
+    bodied: bool,
+    /// The piece of the answer that was taken last: the next call says whether it is the last.
+    kept: Bytes,
     /// Whether trailers may follow the answer's body: its length is not told.
     open_ended: bool,
     trailers: Option<HeaderMap>,
 }
 
-impl H2Caller {
+impl<'r> H2Caller<'r> {
     /// A stream whose request has just begun.
-    pub fn new(upload: Incoming, head_request: bool, broker: Rc<Broker>, watch: Rc<Watch>) -> Self {
+    pub fn new(upload: RecvStream, reply: &'r Reply, head_request: bool, broker: Rc<Broker>, watch: Rc<Watch>) -> Self {
         Self {
             upload,
             frame: Bytes::new(),
@@ -48,17 +87,14 @@ impl H2Caller {
             broker,
             watch,
             scratch: BytesMut::new(),
-            answer: None,
+            reply,
             head: None,
-            pipe: None,
+            body: None,
+            bodied: false,
+            kept: Bytes::new(),
             open_ended: false,
             trailers: None,
         }
-    }
-
-    /// Where the answer's head goes.
-    pub fn answer_to(&mut self, answer: oneshot::Sender<Response<PipeBody>>) {
-        self.answer = Some(answer);
     }
 
     /// Whether the request has no body.
@@ -66,29 +102,57 @@ impl H2Caller {
         self.upload.is_end_stream()
     }
 
-    /// Lets the head go.
-    fn send_head(&mut self) -> io::Result<()> {
-        if let (Some(head), Some(answer)) = (self.head.take(), self.answer.take()) {
-            answer.send(head).map_err(|_| io::ErrorKind::BrokenPipe)?;
+    /// Sends what was kept, and the head before it.
+    async fn send(&mut self, ends: bool) -> io::Result<()> {
+        if let Some(head) = self.head.take() {
+            let whole = !self.bodied || (ends && self.kept.is_empty());
+            let body = self.reply.begin(head, whole)?;
+            self.body = (!whole).then_some(body);
         }
-        Ok(())
+        match &mut self.body {
+            Some(body) if ends || !self.kept.is_empty() => {
+                body.ready().await?;
+                body.send(std::mem::take(&mut self.kept), ends)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-impl Caller for H2Caller {
+/// A head as HTTP/2 carries it; its values share the bytes of `head`.
+fn response(head: &Bytes, answer: &AnswerHead<'_, '_>) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    response.headers_mut().reserve(answer.fields.len() + 1);
+    for field in answer.fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(head.slice_ref(field.value))) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+impl Caller for H2Caller<'_> {
     async fn fill(&mut self) -> Result<&[u8], BodyFault> {
+        let limit = self.broker.limits.body_timeout;
         while self.frame.is_empty() && !self.upload.is_end_stream() {
             let upload = &mut self.upload;
-            let frame = poll_fn(|cx| Pin::new(&mut *upload).poll_frame(cx));
-            match self.watch.within(self.broker.limits.body_timeout, frame).await {
-                Ok(Some(Ok(frame))) => match frame.into_data().map_err(Frame::into_trailers) {
-                    Ok(data) => self.frame = data,
-                    Err(Ok(map)) => {
-                        self.uploaded_trailers = trailer::of_map(&map).ok_or(BodyFault::Malformed("trailer"))?;
+            match self.watch.within(limit, poll_fn(|cx| upload.poll_data(cx))).await {
+                Ok(Some(Ok(data))) => {
+                    // What is shown is one piece: the next is not asked for before it is consumed.
+                    let _ = upload.flow_control().release_capacity(data.len());
+                    self.frame = data;
+                }
+                Ok(None) => {
+                    let trailers = self.watch.within(limit, poll_fn(|cx| upload.poll_trailers(cx))).await;
+                    match trailers.map_err(|_| BodyFault::Late)?.map_err(|_| BodyFault::Gone)? {
+                        Some(map) => {
+                            self.uploaded_trailers = trailer::of_map(&map).ok_or(BodyFault::Malformed("trailer"))?;
+                        }
+                        None => break,
                     }
-                    Err(Err(_)) => {}
-                },
-                Ok(None) => break,
+                }
                 Ok(Some(Err(_))) => return Err(BodyFault::Gone),
                 Err(_) => return Err(BodyFault::Late),
             }
@@ -122,57 +186,43 @@ impl Caller for H2Caller {
     }
 
     fn scratch(&mut self) -> &mut BytesMut {
+        if self.scratch.capacity() == 0 {
+            self.scratch.reserve(HEAD);
+        }
         &mut self.scratch
     }
 
     fn begin(&mut self, framing: Option<Framing>, _close: bool) {
-        let (pipe, body) = match framing {
-            None | Some(Framing::Length(0)) => (None, PipeBody::empty()),
-            Some(Framing::Length(_)) if self.head_request => (None, PipeBody::empty()),
-            Some(Framing::Length(length)) => {
-                let (pipe, body) = pipe(Some(length));
-                (Some(pipe), body)
-            }
-            Some(Framing::Chunked | Framing::UntilClose) => {
-                self.open_ended = true;
-                let (pipe, body) = pipe(None);
-                (Some(pipe), body)
-            }
+        (self.bodied, self.open_ended) = match framing {
+            None | Some(Framing::Length(0)) => (false, false),
+            Some(Framing::Length(_)) => (!self.head_request, false),
+            Some(Framing::Chunked | Framing::UntilClose) => (true, true),
         };
         self.scratch.extend_from_slice(b"\r\n");
-        let mut response = Response::new(body);
-        let read = parse_answer(&self.scratch, |head, _| {
-            *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
-            for field in head.fields {
-                let name = HeaderName::from_bytes(field.name.as_bytes());
-                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(field.value)) {
-                    response.headers_mut().append(name, value);
-                }
-            }
-        });
-        if !matches!(read, Ok(Some(()))) {
-            // A head that HTTP/1.1 could not carry either: the stream is reset for want of an answer.
-            self.answer = None;
+        let head = std::mem::take(&mut self.scratch).freeze();
+        let Ok(Some(mut response)) = parse_answer(&head, |answer, _| response(&head, answer)) else {
+            // A head that HTTP/1.1 could not carry either.
+            self.cut();
             return;
-        }
+        };
         if let Some(Framing::Length(length)) = framing {
             response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
         }
-        self.scratch.clear();
         self.head = Some(response);
-        self.pipe = pipe;
     }
 
     async fn data(&mut self, data: &[u8]) -> io::Result<()> {
-        self.send_head()?;
-        match &self.pipe {
-            Some(pipe) if !data.is_empty() => pipe.feed(data).await,
-            _ => Ok(()),
+        if self.bodied && !data.is_empty() {
+            if !self.kept.is_empty() {
+                self.send(false).await?;
+            }
+            self.kept = Bytes::copy_from_slice(data);
         }
+        Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        self.send_head()
+        self.send(false).await
     }
 
     fn end_with(&mut self, trailers: &[u8]) {
@@ -180,19 +230,21 @@ impl Caller for H2Caller {
     }
 
     async fn finish(&mut self) -> io::Result<()> {
-        self.send_head()?;
-        match (self.pipe.take(), self.trailers.take()) {
-            (Some(pipe), Some(trailers)) => pipe.end_with(trailers).await,
-            (Some(pipe), None) => {
-                pipe.finish();
-                Ok(())
+        match self.trailers.take() {
+            None => self.send(true).await,
+            Some(trailers) => {
+                self.send(false).await?;
+                self.body.as_mut().map_or(Ok(()), |body| body.end_with(trailers))
             }
-            (None, _) => Ok(()),
         }
     }
 
     fn cut(&mut self) {
-        self.answer = None;
-        self.pipe = None;
+        self.head = None;
+        self.bodied = false;
+        self.reply.refuse();
+        if let Some(mut body) = self.body.take() {
+            body.reset();
+        }
     }
 }
