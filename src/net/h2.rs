@@ -85,11 +85,12 @@ impl Pulse {
         Self { pings, ticks, silent: 0 }
     }
 
-    /// Ready when the peer counts as gone. Whatever it sends over `cork` is a sign of life.
-    pub fn poll(&mut self, cork: &Cork, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the peer counts as gone. Whatever it sends over `cork` is a sign of life; while
+    /// not `busy` none is missed.
+    pub fn poll(&mut self, cork: &Cork, busy: bool, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pings) = &mut self.pings else { return Poll::Pending };
         while self.ticks.poll_tick(cx).is_ready() {
-            self.silent = if cork.heard() { 0 } else { self.silent + 1 };
+            self.silent = if cork.heard() || !busy { 0 } else { self.silent + 1 };
             if self.silent > PATIENCE {
                 return Poll::Ready(());
             }

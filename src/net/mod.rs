@@ -4,7 +4,6 @@ mod buffers;
 mod cork;
 mod h2;
 mod listen;
-mod pipe;
 mod stream;
 mod watch;
 
@@ -12,6 +11,5 @@ pub use buffers::Buffers;
 pub use cork::{Cork, Corked, cork};
 pub use h2::{Outflow, Pulse};
 pub use listen::{bind_tcp, bind_unix};
-pub use pipe::{LocalExecutor, Pipe, PipeBody, pipe};
 pub use stream::{Stream, poll_read_buf, widen};
 pub use watch::{Expired, Watch, Watchdog};

@@ -49,7 +49,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
                 open.graceful_shutdown();
             }
             loop {
-                if pulse.poll(&cork, cx).is_ready() {
+                if pulse.poll(&cork, true, cx).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 match ready!(pin!(open.accept()).poll(cx)) {

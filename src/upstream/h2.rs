@@ -1,112 +1,173 @@
-//! HTTP/2 to an upstream: streams of one shared connection, by hyper.
+//! HTTP/2 to an upstream: streams of one shared connection, by h2.
 
 use super::lane::LaneError;
 use crate::headers::trailer;
-use crate::http1::{AnswerHead, Field, Framing, parse_request};
-use crate::net::{LocalExecutor, Pipe, PipeBody, Stream, pipe};
+use crate::http1::{AnswerHead, Field, Framing, RequestHead, parse_request};
+use crate::net::{Buffers, Outflow, Pulse, Stream, cork};
 use bytes::{Buf, Bytes};
-use http::{HeaderName, HeaderValue, Request, Response, Version};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// A silent connection is asked for a sign of life, so that a dead one is found before a request is lost on it.
-const PING_EVERY: Duration = Duration::from_secs(30);
+/// A connection that is silent while a request is under way is asked for a sign of life, so that a dead one is found.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// Bytes of one answer that may be under way unread; of all of a connection together.
+const WINDOWS: (u32, u32) = (2 * 1024 * 1024, 5 * 1024 * 1024);
+
+/// Bytes of an answer's header list.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// Streams at once before the upstream has said how many it takes.
+const FIRST_STREAMS: usize = 100;
 
 /// A shared connection.
-#[derive(Debug)]
 pub struct Multiplex {
-    sender: SendRequest<PipeBody>,
+    sender: SendRequest<Bytes>,
+    link: Rc<Link>,
+}
+
+/// Held by all that use a connection: without any it ends.
+#[derive(Default)]
+struct Link {
+    ended: Cell<bool>,
+    /// Of the connection's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Multiplex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Multiplex").field("ended", &self.link.ended).finish_non_exhaustive()
+    }
 }
 
 impl Multiplex {
     /// Speaks HTTP/2 on a new connection.
     ///
     /// # Errors
-    /// hyper's, if the upstream does not answer the preface.
-    pub async fn open(stream: Stream) -> hyper::Result<Self> {
-        let (sender, connection) = http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
-            .handshake(TokioIo::new(stream))
-            .await?;
+    /// h2's, if nothing can be written.
+    pub async fn open(stream: Stream, buffers: Rc<Buffers>) -> Result<Self, h2::Error> {
+        let (io, cork) = cork(stream, buffers);
+        let mut builder = Builder::new();
+        builder
+            .enable_push(false)
+            .initial_max_send_streams(FIRST_STREAMS)
+            .max_header_list_size(MAX_HEADERS)
+            .initial_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1);
+        let (sender, mut connection) = builder.handshake(io).await?;
+        let link = Rc::new(Link::default());
+        let held = Rc::downgrade(&link);
         tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
+            let mut pulse = Pulse::new(connection.ping_pong(), PING_AFTER);
+            let living = poll_fn(|cx| {
+                // The pool holds one; the others are requests.
+                let busy = held.strong_count() > 1;
+                note(&held, cx);
+                if pulse.poll(&cork, busy, cx).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Pin::new(&mut connection).poll(cx).map_err(io::Error::other)
+            });
+            if let Err(error) = cork.drive(pin!(living)).await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
             }
+            if let Some(link) = held.upgrade() {
+                link.ended.set(true);
+            }
         });
-        Ok(Self { sender })
+        Ok(Self { sender, link })
     }
 
     /// Whether it takes requests.
     pub fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        self.ready_sender().is_some()
     }
 
     /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.
     pub fn lane(&self, reused: bool) -> Option<H2> {
-        self.is_open().then(|| H2 {
-            sender: self.sender.clone(),
+        self.ready_sender().map(|sender| H2 {
+            sender,
             reused,
-            fed: false,
             state: State::Idle,
             frame: Bytes::new(),
+            left: None,
             trailers: Vec::new(),
             ended: false,
             upload: None,
+            _link: Rc::clone(&self.link),
         })
+    }
+
+    /// An upstream that says goodbye takes no new streams.
+    fn ready_sender(&self) -> Option<SendRequest<Bytes>> {
+        let mut sender = self.sender.clone();
+        let closing = matches!(sender.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)));
+        (!closing && !self.link.ended.get()).then_some(sender)
     }
 }
 
-/// One request's stream.
-#[derive(Debug)]
+/// Leaves word whom to wake when nobody holds the connection any more: h2 does not look by itself.
+fn note(held: &Weak<Link>, cx: &Context<'_>) {
+    if let Some(link) = held.upgrade() {
+        let mut waker = link.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// One request's stream. Dropped before its end it is reset: an upstream never takes half a request for all of it.
 pub struct H2 {
-    sender: SendRequest<PipeBody>,
+    sender: SendRequest<Bytes>,
     reused: bool,
-    /// Whether anything of the caller's body has been taken.
-    fed: bool,
     state: State,
     /// The piece of the answer's body that is being shown.
     frame: Bytes,
+    /// Bytes of the answer's body still to come, where its head says so.
+    left: Option<u64>,
     /// The answer's, as lines.
     trailers: Vec<u8>,
     ended: bool,
-    /// Where the request's body goes, until its end. Kept while the answer is read, even one that came before that end:
-    /// dropped early it would reset the stream, and the answer with it.
-    upload: Option<Pipe>,
-}
-
-/// The answer, when it comes.
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Lost>>>>;
-
-/// Why none comes.
-struct Lost {
-    error: hyper::Error,
-    /// Whether nothing of the request has been written: hyper gave it back.
-    unsent: bool,
+    /// Where the request's body goes, until its end.
+    upload: Option<Outflow>,
+    // The last to be dropped: by then nothing of the stream holds the connection.
+    _link: Rc<Link>,
 }
 
 /// How far the request has come.
 enum State {
     Idle,
-    Sent(Answer),
-    Answered(Box<Result<Response<Incoming>, Lost>>),
-    Body(Incoming),
+    Sent(ResponseFuture),
+    Answered(Box<Result<Response<RecvStream>, h2::Error>>),
+    Body(RecvStream),
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for H2 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Idle => "Idle",
-            Self::Sent(_) => "Sent",
-            Self::Answered(_) => "Answered",
-            Self::Body(_) => "Body",
-        })
+        let state = match self.state {
+            State::Idle => "Idle",
+            State::Sent(_) => "Sent",
+            State::Answered(_) => "Answered",
+            State::Body(_) => "Body",
+        };
+        f.debug_struct("H2").field("reused", &self.reused).field("state", &state).finish_non_exhaustive()
     }
 }
 
@@ -116,42 +177,29 @@ impl H2 {
     }
 
     pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
-        let ready = poll_fn(|cx| self.sender.poll_ready(cx)).await;
-        ready.map_err(|error| self.lost(Lost { error, unsent: true }))?;
-        let (parts, length) = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
-        let (upload, body) = if end && first.is_empty() {
-            (None, PipeBody::empty())
-        } else {
-            let (pipe, body) = pipe(length);
-            (Some(pipe), body)
-        };
-        let sent = self.sender.try_send_request(Request::from_parts(parts, body));
-        let answer = async { sent.await.map_err(|e| Lost { unsent: e.message().is_some(), error: e.into_error() }) };
-        (self.state, self.upload) = (State::Sent(Box::pin(answer)), upload);
-        if !first.is_empty() {
-            self.send_more(first).await?;
-            if !self.fed
-                && let State::Answered(answered) = &mut self.state
-                && let Err(lost) = &**answered
-                && lost.unsent
-            {
-                return Err(LaneError::Unsent(io::ErrorKind::NotConnected.into()));
+        let unsent = |error| LaneError::Unsent(io::Error::other(error));
+        let head = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
+        poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(unsent)?;
+        let whole = end && first.is_empty();
+        let (answer, stream) = self.sender.send_request(head, whole).map_err(unsent)?;
+        self.state = State::Sent(answer);
+        if !whole {
+            let mut upload = Outflow::new(stream);
+            // Where nobody takes the body, the answer (or the error) says why.
+            if first.is_empty() || (upload.send(Bytes::copy_from_slice(first), end).is_ok() && !end) {
+                self.upload = Some(upload);
             }
-        }
-        if end {
-            self.send_more(b"").await?;
         }
         Ok(())
     }
 
     pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {
         let State::Sent(answer) = &mut self.state else { return Ok(true) };
-        let Some(pipe) = &self.upload else { return Ok(false) };
+        let Some(upload) = &mut self.upload else { return Ok(false) };
         if data.is_empty() {
-            if let Some(pipe) = self.upload.take() {
-                pipe.finish();
-            }
-            return Ok(false);
+            let ended = upload.send(Bytes::new(), true);
+            self.upload = None;
+            return Ok(ended.is_err());
         }
         tokio::select! {
             biased;
@@ -159,13 +207,8 @@ impl H2 {
                 self.state = State::Answered(Box::new(answered));
                 Ok(true)
             }
-            fed = pipe.feed(data) => match fed {
-                Ok(()) => {
-                    self.fed = true;
-                    Ok(false)
-                }
-                // Nobody takes the body: the answer (or the error) says why.
-                Err(_) => Ok(true),
+            ready = upload.ready() => {
+                Ok(ready.and_then(|()| upload.send(Bytes::copy_from_slice(data), false)).is_err())
             }
         }
     }
@@ -174,16 +217,9 @@ impl H2 {
         if trailers.is_empty() {
             return self.send_more(b"").await;
         }
-        let State::Sent(answer) = &mut self.state else { return Ok(true) };
-        let Some(pipe) = self.upload.take() else { return Ok(false) };
-        tokio::select! {
-            biased;
-            answered = answer => {
-                self.state = State::Answered(Box::new(answered));
-                Ok(true)
-            }
-            ended = pipe.end_with(trailer::to_map(trailers)) => Ok(ended.is_err()),
-        }
+        let State::Sent(_) = &self.state else { return Ok(true) };
+        let Some(mut upload) = self.upload.take() else { return Ok(false) };
+        Ok(upload.end_with(trailer::to_map(trailers)).is_err())
     }
 
     pub(super) async fn answering(&mut self) {
@@ -202,18 +238,18 @@ impl H2 {
         let State::Answered(answered) = std::mem::replace(&mut self.state, State::Idle) else {
             return Err(LaneError::BadAnswer("no request was sent"));
         };
-        let response = answered.map_err(|lost| self.lost(lost))?;
-        let (parts, body) = response.into_parts();
+        let (parts, body) = answered.map_err(|error| broken(error, true))?.into_parts();
         let fields: Vec<Field<'_>> =
             parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
         let announced = parts.headers.contains_key(http::header::TRAILER);
-        let framing = if head_request || body.is_end_stream() {
+        self.ended = body.is_end_stream();
+        let framing = if head_request || self.ended {
             Framing::Length(0)
         } else {
+            self.left = length(&parts.headers);
             // HTTP/1.1 can carry a length or trailers, not both.
-            body.size_hint().exact().filter(|_| !announced).map_or(Framing::Chunked, Framing::Length)
+            self.left.filter(|_| !announced).map_or(Framing::Chunked, Framing::Length)
         };
-        self.ended = body.is_end_stream();
         let phrase = parts.status.canonical_reason().unwrap_or("");
         let head = AnswerHead { status: parts.status.as_u16(), phrase, minor: 1, fields: &fields };
         let shown = read(&head, framing);
@@ -224,16 +260,26 @@ impl H2 {
     pub(super) async fn fill(&mut self) -> Result<(&[u8], bool), LaneError> {
         let State::Body(body) = &mut self.state else { return Ok((b"", true)) };
         while self.frame.is_empty() && !self.ended {
-            match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-                Some(Ok(frame)) => match frame.into_data().map_err(Frame::into_trailers) {
-                    Ok(data) => self.frame = data,
-                    Err(Ok(map)) => self.trailers = trailer::of_map(&map).ok_or(LaneError::BadAnswer("trailer"))?,
-                    Err(Err(_)) => {}
-                },
+            match poll_fn(|cx| body.poll_data(cx)).await {
+                Some(Ok(data)) => {
+                    let _ = body.flow_control().release_capacity(data.len());
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                    self.frame = data;
+                    self.ended = body.is_end_stream();
+                }
+                // So an upstream ends a request's body that it does not want, behind an answer that is whole.
+                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && self.left.unwrap_or(0) == 0 => {
+                    self.ended = true;
+                }
                 Some(Err(error)) => return Err(broken(error, false)),
-                None => self.ended = true,
+                None => {
+                    let trailers = poll_fn(|cx| body.poll_trailers(cx)).await.map_err(|error| broken(error, false))?;
+                    if let Some(map) = trailers {
+                        self.trailers = trailer::of_map(&map).ok_or(LaneError::BadAnswer("trailer"))?;
+                    }
+                    self.ended = true;
+                }
             }
-            self.ended |= body.is_end_stream();
         }
         Ok((&self.frame, self.ended))
     }
@@ -251,44 +297,44 @@ impl H2 {
     }
 }
 
-impl H2 {
-    /// Why there is no answer, as ours. Bytes of the body that were taken can't be had again.
-    fn lost(&self, lost: Lost) -> LaneError {
-        match broken(lost.error, true) {
-            LaneError::Broken { error, .. } if lost.unsent && !self.fed => LaneError::Unsent(error),
-            other => other,
+/// h2's error as ours.
+fn broken(error: h2::Error, nothing_yet: bool) -> LaneError {
+    LaneError::Broken { clean: nothing_yet, error: io::Error::other(error) }
+}
+
+/// What the head says of the body's length, if it says one thing.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    let mut told = headers.get_all(http::header::CONTENT_LENGTH).iter();
+    let length = told.next()?.to_str().ok()?.parse().ok()?;
+    told.all(|other| other.to_str().is_ok_and(|other| other.parse() == Ok(length))).then_some(length)
+}
+
+/// The head that `inject` wrote, as HTTP/2 carries it. Its parts share one copy of it.
+fn request(head: &[u8]) -> Option<Request<()>> {
+    let head = Bytes::copy_from_slice(head);
+    parse_request(&head, |parsed, _| build(&head, parsed)).ok().flatten().flatten()
+}
+
+fn build(head: &Bytes, parsed: &RequestHead<'_, '_>) -> Option<Request<()>> {
+    /// What HTTP/2 says otherwise, or not at all.
+    const CONNECTION: [&str; 5] = ["transfer-encoding", "connection", "keep-alive", "proxy-connection", "upgrade"];
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(parsed.method.as_bytes()).ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().reserve(parsed.fields.len());
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTPS);
+    uri.path_and_query = Some(PathAndQuery::from_maybe_shared(head.slice_ref(parsed.target.as_bytes())).ok()?);
+    for field in parsed.fields {
+        let value = head.slice_ref(field.value);
+        if field.name.eq_ignore_ascii_case("host") {
+            uri.authority = Some(Authority::from_maybe_shared(value).ok()?);
+        } else if !CONNECTION.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+            let mut value = HeaderValue::from_maybe_shared(value).ok()?;
+            value.set_sensitive(field.name.eq_ignore_ascii_case("authorization"));
+            request.headers_mut().append(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
         }
     }
-}
-
-/// hyper's error as ours.
-fn broken(error: hyper::Error, nothing_yet: bool) -> LaneError {
-    let error = if error.is_timeout() { io::Error::from(io::ErrorKind::TimedOut) } else { io::Error::other(error) };
-    LaneError::Broken { clean: nothing_yet, error }
-}
-
-/// The head that `inject` wrote, as HTTP/2 carries it, and the length of its body if it has one.
-fn request(head: &[u8]) -> Option<(http::request::Parts, Option<u64>)> {
-    let built = parse_request(head, |head, _| {
-        let mut builder = Request::builder().method(head.method).version(Version::HTTP_2);
-        let (mut host, mut length) = ("", None);
-        for field in head.fields {
-            if field.name.eq_ignore_ascii_case("host") {
-                host = std::str::from_utf8(field.value).ok()?;
-                continue;
-            }
-            if field.name.eq_ignore_ascii_case("transfer-encoding") || field.name.eq_ignore_ascii_case("connection") {
-                continue;
-            }
-            if field.name.eq_ignore_ascii_case("content-length") {
-                length = std::str::from_utf8(field.value).ok()?.parse().ok();
-            }
-            let mut value = HeaderValue::from_bytes(field.value).ok()?;
-            value.set_sensitive(field.name.eq_ignore_ascii_case("authorization"));
-            builder = builder.header(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
-        }
-        let uri = http::Uri::builder().scheme("https").authority(host).path_and_query(head.target).build().ok()?;
-        Some((builder.uri(uri).body(()).ok()?.into_parts().0, length))
-    });
-    built.ok().flatten().flatten()
+    *request.uri_mut() = Uri::from_parts(uri).ok()?;
+    Some(request)
 }

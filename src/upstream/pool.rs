@@ -188,7 +188,8 @@ impl Route {
         if !dialled.http2 {
             return Ok(Opened::H1(H1::new(dialled.stream, Rc::downgrade(self), Rc::clone(&self.buffers))));
         }
-        let multiplex = Multiplex::open(dialled.stream).await.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
+        let multiplex = Multiplex::open(dialled.stream, Rc::clone(&self.buffers)).await;
+        let multiplex = multiplex.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
         Ok(Opened::H2(multiplex))
     }
 
