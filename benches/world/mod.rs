@@ -74,7 +74,7 @@ fn team(number: usize) -> TeamState {
         kind: Kind::Standard,
         accounts: [AccountSid::parse(ACCOUNT).expect("an account SID")].into(),
         disabled: false,
-        policy: Arc::new(TeamPolicy::default()),
+        policy: TeamPolicy::default().into_shared(),
         grants: None,
         key: Some(Arc::new(Key::new(&format!("SK{number:032x}"), Secret::from(format!("{number:032x}")), true))),
     }

@@ -251,7 +251,7 @@ fn of_token(entry: &TokenEntry, now: u64) -> Result<Caller, Refusal> {
 
 /// The caller of a team that may call.
 fn of_team(team: &TeamCell, proof: ProofKind, proof_id: TokenId) -> Result<Caller, Refusal> {
-    let team = team.load();
+    let team = team.load_with_key();
     if team.disabled {
         return Err(Refusal { proof_id: Some(proof_id), ..Refusal::invalid("team: disabled") });
     }

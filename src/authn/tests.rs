@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Kind;
-use crate::directory::TokenEntry;
+use crate::directory::{Accounts, TokenEntry};
 use crate::ids::TeamId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ fn team(name: &str, disabled: bool) -> TeamState {
     TeamState {
         id,
         kind: Kind::Standard,
-        accounts: Arc::new([]),
+        accounts: Accounts::new(),
         disabled,
         policy: Arc::default(),
         grants: None,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// The whole configuration, checked.
@@ -395,6 +396,14 @@ pub struct TeamPolicy {
     pub allow: Vec<String>,
     /// Operations refused whatever `allow` says.
     pub deny: Vec<String>,
+}
+
+impl TeamPolicy {
+    /// The policy to be shared. Teams without one of their own all share one: one place in memory, which stays in the cache.
+    pub fn into_shared(self) -> Arc<Self> {
+        static NONE: LazyLock<Arc<TeamPolicy>> = LazyLock::new(Arc::default);
+        if self == **NONE { Arc::clone(&NONE) } else { Arc::new(self) }
+    }
 }
 
 /// `[[team]]`: a team declared in the file.

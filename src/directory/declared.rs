@@ -71,7 +71,7 @@ fn state(config: &Config, team: &config::Team) -> TeamState {
         kind: team.kind,
         accounts: accounts.into(),
         disabled: false,
-        policy: Arc::new(team.policy.clone()),
+        policy: team.policy.clone().into_shared(),
         grants: None,
         key,
     }

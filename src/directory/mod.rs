@@ -9,7 +9,7 @@ mod team;
 mod tokens;
 
 pub use declared::{Declared, declare};
-pub use team::{Key, TeamCell, TeamState};
+pub use team::{Accounts, Key, TeamCell, TeamState};
 pub use tokens::{TokenEntry, Tokens};
 
 use crate::ids::TeamId;

@@ -285,7 +285,7 @@ impl Feed {
             kind: row.kind,
             accounts: accounts.into(),
             disabled: row.disabled,
-            policy: Arc::new(row.policy),
+            policy: row.policy.into_shared(),
             grants: row.grants.map(Into::into),
             key,
         });
