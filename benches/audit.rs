@@ -1,8 +1,7 @@
-//! What the audit costs: CPU time per request on the core (its intent and its outcome), and bytes per second of CPU of
-//! the readers. CPU time and not wall time: a busy machine does not blur it.
+//! What the audit costs: CPU time per request (its intent and its outcome) on the core and on the thread that writes, and
+//! bytes per second of CPU of the readers. CPU time and not wall time: a busy machine does not blur it.
 //!
-//! `cargo bench --bench audit`. Budget: about two microseconds for both records when 32 requests share a
-//! turn. The file is in the page cache of a local disk, as in production.
+//! `cargo bench --bench audit`. The file is in the page cache of a local disk, as in production.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share of small counts")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -71,9 +70,9 @@ const OUTCOME: Outcome<'static> = Outcome {
     ended: None,
 };
 
-/// What this thread has spent on a CPU so far.
+/// What this process has spent on CPUs so far.
 fn spent() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(spent).expect("CPU time is not negative")
 }
 

@@ -23,11 +23,11 @@ pub(super) async fn make(parts: &Parts, life: &Life, team: &str, body: &[u8]) ->
     let (team, order) = (input::team(team)?, input::read::<input::NewKey>(body)?.order()?);
     let key = match order {
         KeyOrder::Create => {
-            parts.record("key.create", team.as_str(), "asked")?;
+            parts.record("key.create", team.as_str(), "asked").await?;
             life.create(&team).await?
         }
         KeyOrder::Import { sid, secret, restricted } => {
-            parts.record("key.import", &format!("{sid} of {team}"), "asked")?;
+            parts.record("key.import", &format!("{sid} of {team}"), "asked").await?;
             life.import(&team, sid, &secret, restricted).await?
         }
     };
@@ -37,14 +37,14 @@ pub(super) async fn make(parts: &Parts, life: &Life, team: &str, body: &[u8]) ->
 pub(super) async fn rotate(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, asked) = (input::team(team)?, input::read::<input::Rotation>(body)?);
     let grace = asked.grace.map_or(Ok(DEFAULT_GRACE), |text| input::duration("grace", &text))?;
-    parts.record("key.rotate", team.as_str(), "asked")?;
+    parts.record("key.rotate", team.as_str(), "asked").await?;
     let (key, _) = life.rotate(&team, grace).await?;
     Ok(Answer::json(200, &KeyView::at(&key, parts.clock.unix_seconds())))
 }
 
 pub(super) async fn revoke(parts: &Parts, life: &Life, sid: &str) -> Result<Answer, Problem> {
     let sid = input::sid(sid)?;
-    parts.record("key.revoke", sid.as_str(), "asked")?;
+    parts.record("key.revoke", sid.as_str(), "asked").await?;
     life.revoke(&sid).await?;
     Ok(Answer::empty())
 }
@@ -52,7 +52,7 @@ pub(super) async fn revoke(parts: &Parts, life: &Life, sid: &str) -> Result<Answ
 pub(super) async fn reconcile(parts: &Parts, life: &Life, body: &[u8]) -> Result<Answer, Problem> {
     let asked = input::read::<input::Reconciliation>(body)?;
     if asked.delete_orphans {
-        parts.record("key.reconcile", "orphans", "asked")?;
+        parts.record("key.reconcile", "orphans", "asked").await?;
     }
     Ok(Answer::json(200, &Difference::from(&life.reconcile(asked.delete_orphans).await?)))
 }

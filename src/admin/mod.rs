@@ -58,8 +58,8 @@ impl Parts {
     ///
     /// # Errors
     /// It can't be kept, and `audit.mode` is `required`.
-    fn record(&self, action: &str, subject: &str, result: &str) -> Result<(), problem::Problem> {
-        match self.trail.admin_record("admin", action, subject, result) {
+    async fn record(&self, action: &str, subject: &str, result: &str) -> Result<(), problem::Problem> {
+        match self.trail.admin_record("admin", action, subject, result).await {
             Ok(()) => Ok(()),
             Err(_) if self.audit.mode == AuditMode::BestEffort => Ok(()),
             Err(_) => Err(problem::Problem::audit_unavailable()),

@@ -28,7 +28,7 @@ pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -
         name: asked.name.clone().unwrap_or_default(),
         expires_at,
     };
-    parts.record("token.issue", &format!("{} of {team}", made.id()), "asked")?;
+    parts.record("token.issue", &format!("{} of {team}", made.id()), "asked").await?;
     life.store().add_tokens(vec![new]).await?;
     let issued = IssuedView {
         id: made.id().to_string(),
@@ -47,7 +47,7 @@ pub(super) async fn show(parts: &Parts, life: &Life, id: &str) -> Result<Answer,
 
 pub(super) async fn revoke(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
     let id = TokenId::new(id);
-    parts.record("token.revoke", id.as_str(), "asked")?;
+    parts.record("token.revoke", id.as_str(), "asked").await?;
     let row = life.store().revoke_token(&id).await?;
     Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))
 }

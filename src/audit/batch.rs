@@ -8,6 +8,8 @@ pub(super) struct Batch {
     /// Rendered lines without their end, back to back.
     bytes: Vec<u8>,
     lines: Vec<Line>,
+    /// How many intents have someone waiting for them.
+    waiting: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,9 @@ pub(super) enum Kind {
     /// A request that sidekey refused. Kept back too, but a flood of them can't push outcomes out.
     Refusal,
 }
+
+/// Bytes of room that an empty batch keeps.
+pub(super) const MOST_ROOM: usize = 1 << 20;
 
 impl Kind {
     /// Bytes of lines of this kind that a core keeps back while the trail can't be written. Outcomes are bounded by
@@ -48,6 +53,7 @@ impl Batch {
     /// Ends the line that was rendered into [`Batch::buffer`]; `place` is where someone waits for it.
     pub(super) fn seal(&mut self, kind: Kind, place: usize) {
         self.lines.push(Line { end: self.bytes.len(), kind, place });
+        self.waiting += usize::from(kind == Kind::Intent && place != NOBODY);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -71,7 +77,7 @@ impl Batch {
 
     /// How many intents have someone waiting for them.
     pub(super) fn intents_waiting(&self) -> usize {
-        self.lines.iter().filter(|line| line.kind == Kind::Intent && line.place != NOBODY).count()
+        self.waiting
     }
 
     /// Takes the lines of another batch after its own.
@@ -79,14 +85,16 @@ impl Batch {
         let from = self.bytes.len();
         self.bytes.append(&mut later.bytes);
         self.lines.extend(later.lines.drain(..).map(|line| Line { end: line.end + from, ..line }));
+        self.waiting += std::mem::take(&mut later.waiting);
     }
 
     /// Moves the lines that tell what has happened to `backlog`, within their ceilings; the rest is dropped. Intents
-    /// move too if `intents` (their requests have passed). Gives how many lines were lost by a ceiling.
-    pub(super) fn hold_back(&mut self, backlog: &mut Self, intents: bool) -> usize {
+    /// move too if their requests have passed: nobody waited for them, or `passed`. Gives how many lines were lost by a
+    /// ceiling.
+    pub(super) fn hold_back(&mut self, backlog: &mut Self, passed: bool) -> usize {
         let mut lost = 0;
-        for (kind, line) in self.each() {
-            if kind == Kind::Intent && !intents {
+        for (Line { kind, place, .. }, line) in self.each() {
+            if kind == Kind::Intent && place != NOBODY && !passed {
                 continue;
             }
             if backlog.bytes.len() + line.len() > kind.ceiling() {
@@ -100,17 +108,22 @@ impl Batch {
         lost
     }
 
+    /// Empties it. Its room stays, unless it has grown beyond what most batches need.
     pub(super) fn clear(&mut self) {
+        if self.bytes.capacity() > MOST_ROOM {
+            *self = Self::default();
+        }
         self.bytes.clear();
         self.lines.clear();
+        self.waiting = 0;
     }
 
-    fn each(&self) -> impl ExactSizeIterator<Item = (Kind, &[u8])> {
+    fn each(&self) -> impl ExactSizeIterator<Item = (Line, &[u8])> {
         let mut from = 0;
         self.lines.iter().map(move |line| {
             let text = &self.bytes[from..line.end];
             from = line.end;
-            (line.kind, text)
+            (*line, text)
         })
     }
 }
@@ -121,9 +134,9 @@ mod tests {
 
     fn batch(lines: &[(Kind, &[u8])]) -> Batch {
         let mut batch = Batch::default();
-        for (kind, line) in lines {
+        for (place, (kind, line)) in lines.iter().enumerate() {
             batch.buffer().extend_from_slice(line);
-            batch.seal(*kind, NOBODY);
+            batch.seal(*kind, place);
         }
         batch
     }
@@ -136,6 +149,18 @@ mod tests {
         assert_eq!(backlog.lines().collect::<Vec<_>>(), [&b"oo"[..], b"rrr"]);
         assert_eq!(batch(&lines).hold_back(&mut backlog, true), 0);
         assert_eq!(backlog.len(), 11);
+    }
+
+    #[test]
+    fn an_intent_that_nobody_waited_for_has_happened() {
+        let mut batch = batch(&[(Kind::Intent, b"i")]);
+        batch.buffer().extend_from_slice(b"ii");
+        batch.seal(Kind::Intent, NOBODY);
+        assert_eq!(batch.intents_waiting(), 1);
+        let mut backlog = Batch::default();
+        assert_eq!(batch.hold_back(&mut backlog, false), 0);
+        assert_eq!(backlog.lines().collect::<Vec<_>>(), [b"ii"]);
+        assert_eq!((batch.intents_waiting(), backlog.intents_waiting()), (0, 0));
     }
 
     #[test]

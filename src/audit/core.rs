@@ -3,15 +3,16 @@
 use super::batch::{Batch, Kind};
 use super::health::{State, Trouble, add};
 use super::line::Stamp;
-use super::pace::Pace;
 use super::shared::{Appended, Shared};
 use super::waiters::{AuditUnavailable, Kept, NOBODY, Waiters};
 use crate::config::{AuditMode, Durability};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a file that is being opened anew, or a write that has not come back, before it is
@@ -24,6 +25,10 @@ const BUFFERED_FOR: Duration = Duration::from_millis(100);
 /// `buffered`: how much a core holds before it writes early.
 const BUFFERED_BYTES: usize = 256 << 10;
 
+/// How much a core gathers while a write does not come back: 12,000 lines, more than it has requests in flight. Beyond it,
+/// intents are refused; beyond twice as much, what callers leave behind that do not wait is lost and counted.
+const MOST_GATHERED: usize = Kind::Outcome.ceiling();
+
 /// What a core's guards and its flusher share.
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
@@ -34,21 +39,23 @@ pub(super) struct Core {
     batch: RefCell<Batch>,
     /// Lines that could not be written and tell what has happened. They go out first.
     backlog: RefCell<Batch>,
-    flight: RefCell<Option<Flight>>,
+    /// Room for the next batch, while the scribe has one.
+    spare: RefCell<Batch>,
+    flight: Cell<Option<Flight>>,
     stamp: RefCell<Stamp>,
     flusher: RefCell<Option<Waker>>,
     /// The flusher was woken and has not run.
     due: Cell<bool>,
     /// Since when the batch has been held up.
     held_since: Cell<Option<Instant>>,
-    pace: Pace,
 }
 
 /// A batch that the scribe has.
+#[derive(Clone, Copy)]
 struct Flight {
     since: Instant,
-    /// Who waits for it, to be told even if it never comes back.
-    places: Vec<usize>,
+    lines: usize,
+    /// Whose requests wait for it.
     intents: usize,
     /// Whoever waited has been refused.
     abandoned: bool,
@@ -63,12 +70,12 @@ impl Core {
             waiters: RefCell::default(),
             batch: RefCell::default(),
             backlog: RefCell::default(),
-            flight: RefCell::default(),
+            spare: RefCell::default(),
+            flight: Cell::default(),
             stamp: RefCell::default(),
             flusher: RefCell::default(),
             due: Cell::new(false),
-            held_since: Cell::new(None),
-            pace: Pace::default(),
+            held_since: Cell::default(),
         });
         tokio::task::spawn_local(flush_when_due(Rc::downgrade(&core)));
         core
@@ -76,7 +83,8 @@ impl Core {
 
     /// Renders one line into the turn's batch; whoever wants to know waits.
     pub(super) fn record(self: &Rc<Self>, kind: Kind, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) -> Kept {
-        if let State::Down(_) = self.shared.health.state() {
+        let gathered = self.batch.borrow().len();
+        if gathered >= MOST_GATHERED || matches!(self.shared.health.state(), State::Down(_)) {
             if kind == Kind::Intent {
                 self.count_unkept(1);
             }
@@ -85,7 +93,8 @@ impl Core {
             }
             return Kept::settled(self.clone(), self.unkept());
         }
-        if self.shared.durability == Durability::Buffered {
+        // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others do.
+        if self.shared.durability == Durability::Buffered && gathered < 2 * BUFFERED_BYTES {
             self.push(kind, NOBODY, unix_micros, render);
             return Kept::settled(self.clone(), Ok(()));
         }
@@ -97,22 +106,30 @@ impl Core {
     /// Renders one line into the turn's batch; `place` is who waits for it.
     pub(super) fn push(&self, kind: Kind, place: usize, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) {
         let mut batch = self.batch.borrow_mut();
+        if batch.len() >= 2 * MOST_GATHERED {
+            return add(&self.shared.health.lost, 1);
+        }
         self.stamp.borrow_mut().begin(batch.buffer(), unix_micros);
         render(batch.buffer());
         batch.seal(kind, place);
-        if !self.due.replace(true)
+        // What the scribe has wakes the flusher when it comes back.
+        let away = self.flight.get().is_some_and(|flight| !flight.abandoned);
+        if !away
+            && !self.due.replace(true)
             && let Some(flusher) = &*self.flusher.borrow()
         {
             flusher.wake_by_ref();
         }
     }
 
-    /// Writes what there is. Gives when it wants to run again at the latest.
-    fn flush(&self) -> Option<Duration> {
+    /// Hands over what there is. Gives when it wants to run again at the latest.
+    fn flush(&self) -> Option<Instant> {
         self.due.set(false);
-        self.collect();
-        if self.flight.borrow().is_some() {
-            return self.watch_flight();
+        if let Some(flight) = self.flight.get() {
+            match self.shared.lanes[self.number].take_back() {
+                Some((batch, appended)) => self.land(flight, batch, appended),
+                None => return self.watch(flight),
+            }
         }
         match self.shared.health.state() {
             State::Up => {}
@@ -127,46 +144,31 @@ impl Core {
             self.batch.swap(&self.backlog);
         } else if self.batch.borrow().is_empty() {
             return None;
-        } else if let Some(wait) = self.buffered_for() {
-            return Some(wait);
+        } else if let Some(until) = self.buffered_until() {
+            return Some(until);
         }
-        self.write_out()
+        Some(self.hand_over())
     }
 
-    /// `buffered`: how long the batch may still grow.
-    fn buffered_for(&self) -> Option<Duration> {
+    /// `buffered`: until when the batch may still grow.
+    fn buffered_until(&self) -> Option<Instant> {
         if self.shared.durability != Durability::Buffered || self.batch.borrow().len() >= BUFFERED_BYTES {
             return None;
         }
-        self.left_of(BUFFERED_FOR)
+        self.held_until(BUFFERED_FOR)
     }
 
-    /// Writes the batch here, or hands it to the scribe.
-    fn write_out(&self) -> Option<Duration> {
+    /// Gives the batch to the scribe: a write may wait for the disk, and whoever waits there must not be this thread. Gives
+    /// when it must be back.
+    fn hand_over(&self) -> Instant {
         self.held_since.set(None);
-        if self.writes_itself() {
-            let mut batch = self.batch.borrow_mut();
-            let appended = self.shared.append(self.number, &batch);
-            let done = self.settle(&mut batch, appended);
-            drop(batch);
-            return if done { None } else { self.hold() };
-        }
-        let batch = self.batch.take();
+        let batch = self.batch.replace(self.spare.take());
         let since = self.shared.clock.instant();
-        let (places, intents) = (batch.places().collect(), batch.intents_waiting());
-        *self.flight.borrow_mut() = Some(Flight { since, places, intents, abandoned: false });
+        let (lines, intents) = (batch.lines().len(), batch.intents_waiting());
+        self.flight.set(Some(Flight { since, lines, intents, abandoned: false }));
         self.shared.lanes[self.number].hand_over(batch);
         self.shared.scribe.wake();
-        Some(PATIENCE)
-    }
-
-    /// Whether this core writes its batch by itself: it is busy, and a write is a copy that has not hung lately.
-    fn writes_itself(&self) -> bool {
-        if !self.shared.inline {
-            return false;
-        }
-        let now = self.shared.clock.instant();
-        self.pace.is_busy(now) && !self.shared.is_wary(now)
+        since + PATIENCE
     }
 
     /// Tells whoever waits how a batch went. `false`: it must go again.
@@ -186,63 +188,56 @@ impl Core {
         true
     }
 
-    /// Takes back what the scribe has written.
-    fn collect(&self) {
-        let Some((mut batch, appended)) = self.shared.lanes[self.number].take_back() else { return };
-        let abandoned = self.flight.take().is_some_and(|flight| flight.abandoned);
-        if abandoned {
-            if !matches!(appended, Appended::Kept | Appended::Unsynced) {
-                self.hold_back(&mut batch);
-            }
-        } else if !self.settle(&mut batch, appended) {
+    /// Takes back what the scribe is done with.
+    fn land(&self, flight: Flight, mut batch: Batch, appended: Appended) {
+        self.flight.set(None);
+        if !flight.abandoned && !self.settle(&mut batch, appended) {
             // It goes again, before what has gathered since.
             batch.append(&mut self.batch.borrow_mut());
+            batch = self.batch.replace(batch);
+        } else if flight.abandoned && !matches!(appended, Appended::Kept | Appended::Unsynced) {
+            self.hold_back(&mut batch);
         }
-        if self.batch.borrow().is_empty() {
-            self.batch.replace(batch);
-        }
+        batch.clear();
+        self.spare.replace(batch);
     }
 
     /// Watches over the batch that the scribe has: one that does not come back refuses its requests.
-    fn watch_flight(&self) -> Option<Duration> {
-        let mut flight = self.flight.borrow_mut();
-        let flight = flight.as_mut()?;
-        if !flight.abandoned {
-            let passed = self.shared.clock.instant().saturating_duration_since(flight.since);
-            let left = PATIENCE.saturating_sub(passed);
-            if !left.is_zero() {
-                return Some(left);
-            }
-            flight.abandoned = true;
-            self.shared.fault(Trouble::Stuck);
-            self.count_unkept(flight.intents);
-            self.tell(flight.places.drain(..), self.unkept());
+    fn watch(&self, flight: Flight) -> Option<Instant> {
+        let until = flight.since + PATIENCE;
+        if !flight.abandoned && self.shared.clock.instant() < until {
+            return Some(until);
         }
         self.give_up();
+        if !flight.abandoned {
+            self.flight.set(Some(Flight { abandoned: true, ..flight }));
+            self.shared.fault(Trouble::Stuck);
+            self.count_unkept(flight.intents);
+            // Who waits now waits for it.
+            self.waiters.borrow_mut().settle_all(self.unkept());
+        }
         None
     }
 
     /// Waits for the warden, but not for ever.
-    fn hold(&self) -> Option<Duration> {
-        let left = match self.shared.health.state() {
-            State::Down(_) => None,
-            State::Up | State::Mending if self.batch.borrow().is_empty() => return None,
-            State::Up | State::Mending => self.left_of(PATIENCE),
-        };
-        if left.is_none() {
+    fn hold(&self) -> Option<Instant> {
+        if self.batch.borrow().is_empty() && self.backlog.borrow().is_empty() {
+            return None;
+        }
+        let until = self.held_until(PATIENCE);
+        if until.is_none() {
             self.shared.fault(Trouble::Stuck);
             self.give_up();
         }
-        left
+        until
     }
 
-    /// What is left of a wait that began when this was first asked.
-    fn left_of(&self, wait: Duration) -> Option<Duration> {
+    /// The end of a wait that began when this was first asked; `None` once it has passed.
+    fn held_until(&self, wait: Duration) -> Option<Instant> {
         let now = self.shared.clock.instant();
         let since = self.held_since.get().unwrap_or(now);
         self.held_since.set(Some(since));
-        let left = wait.saturating_sub(now.saturating_duration_since(since));
-        (!left.is_zero()).then_some(left)
+        Some(since + wait).filter(|&until| now < until)
     }
 
     /// The trail is down: whoever waits is told, and what tells of the past is kept back.
@@ -253,8 +248,7 @@ impl Core {
     }
 
     fn hold_back(&self, batch: &mut Batch) {
-        let passed = self.shared.mode == AuditMode::BestEffort || self.shared.durability == Durability::Buffered;
-        let lost = batch.hold_back(&mut self.backlog.borrow_mut(), passed);
+        let lost = batch.hold_back(&mut self.backlog.borrow_mut(), self.shared.mode == AuditMode::BestEffort);
         add(&self.shared.health.lost, lost);
     }
 
@@ -284,15 +278,21 @@ impl Core {
 
 /// Runs once a turn in which records became ready, after every task that was ready before it.
 async fn flush_when_due(core: Weak<Core>) {
-    let mut alarm = None;
+    // One timer for all batches: it is set back only to go off earlier, and finds nothing to do most times that it does.
+    let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut set: Option<Instant> = None;
     poll_fn(|context: &mut Context<'_>| {
         let Some(core) = core.upgrade() else { return Poll::Ready(()) };
         core.remember(context.waker());
-        alarm = core.flush().map(|wait| Box::pin(tokio::time::sleep(wait)));
-        while let Some(sleep) = &mut alarm
-            && sleep.as_mut().poll(context).is_ready()
-        {
-            alarm = core.flush().map(|wait| Box::pin(tokio::time::sleep(wait)));
+        while let Some(until) = core.flush() {
+            if set.is_none_or(|set| until < set) {
+                set = Some(until);
+                alarm.as_mut().reset(until.into());
+            }
+            if alarm.as_mut().poll(context).is_pending() {
+                break;
+            }
+            set = None;
         }
         Poll::Pending
     })
@@ -310,11 +310,16 @@ impl Core {
 }
 
 impl Drop for Core {
-    /// What is left goes out now: the runtime is ending, no turn will come.
+    /// What is left goes out now: the runtime is ending, no turn will come. A disk that hangs holds this up for
+    /// [`PATIENCE`].
     fn drop(&mut self) {
-        self.backlog.get_mut().append(self.batch.get_mut());
-        if !self.backlog.get_mut().is_empty() {
-            self.shared.append_last(self.number, self.backlog.get_mut());
+        while self.flush().is_some() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let lost = self.backlog.get_mut().lines().len() + self.flight.get().map_or(0, |flight| flight.lines);
+        if lost > 0 {
+            add(&self.shared.health.lost, lost);
+            tracing::error!(lost, "the last audit records of a core could not be written");
         }
     }
 }

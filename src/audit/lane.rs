@@ -15,8 +15,6 @@ pub(super) struct Lane {
 struct Mail {
     out: Option<Batch>,
     back: Option<(Batch, Appended)>,
-    /// Between `out` and `back`.
-    with_scribe: bool,
     flusher: Option<Waker>,
 }
 
@@ -45,28 +43,18 @@ impl Lane {
 
     /// The scribe's side.
     pub(super) fn take(&self) -> Option<Batch> {
-        let mut mail = self.mail();
-        let batch = mail.out.take();
-        mail.with_scribe = batch.is_some();
-        batch
+        self.mail().out.take()
     }
 
     /// The scribe's side.
     pub(super) fn give_back(&self, batch: Batch, appended: Appended) {
         let mut mail = self.mail();
         mail.back = Some((batch, appended));
-        mail.with_scribe = false;
         let flusher = mail.flusher.clone();
         drop(mail);
         if let Some(flusher) = flusher {
             flusher.wake();
         }
-    }
-
-    /// Whether nothing is on its way to the file.
-    pub(super) fn is_idle(&self) -> bool {
-        let mail = self.mail();
-        mail.out.is_none() && !mail.with_scribe
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {

@@ -6,7 +6,7 @@ use super::core::PATIENCE;
 use super::health::State;
 use super::place::Place;
 use super::rotate;
-use super::shared::{Appended, Shared};
+use super::shared::{Appended, Hand, Shared};
 use super::slot::Slot;
 use crate::clock::Clock;
 use crate::config::Durability;
@@ -42,7 +42,9 @@ pub(super) fn lock_all(shared: &Shared) -> Option<Slots<'_>> {
 
 /// Makes the trail writable: mends, opens the file anew if it was moved, and says in it what was not kept meanwhile.
 pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
-    let mut slots = lock_all(shared).ok_or(io::ErrorKind::TimedOut)?;
+    // While a batch hangs, what this would write would hang too.
+    let slots = if shared.is_stuck(&[Hand::Scribe]) { None } else { lock_all(shared) };
+    let mut slots = slots.ok_or(io::ErrorKind::TimedOut)?;
     if shared.closed.load(Ordering::SeqCst) {
         return Err(io::Error::other("the trail is closed"));
     }
@@ -72,10 +74,7 @@ pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
     let now = shared.clock.unix_micros();
     let batch = shared.control().resumption(now, trouble.name(), &counts, &blanked);
     slots[0].write(&batch)?;
-    if shared.durability == Durability::Fsync {
-        slots[0].file.sync_data()?;
-    }
-    Ok(())
+    shared.sync_file(&slots[0].file)
 }
 
 /// Takes off pieces of writes that failed half-way. Where another writer's line follows, the piece is blanked instead.
@@ -189,7 +188,16 @@ pub(super) fn write_to_old(shared: &Shared, slots: &mut Slots<'_>) {
 pub(super) fn write_checkpoint(shared: &Shared, slots: &mut Slots<'_>, phase: &str) -> bool {
     let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
     let batch = shared.control().checkpoint(shared.clock.unix_micros(), phase, &heads);
-    shared.append_locked(0, &mut slots[0], &batch) == Appended::Kept
+    shared.append_locked(&mut slots[0], &batch) == Appended::Kept
+}
+
+/// Writes the closing record, and lets go of the file: whoever comes next need not wait until the last thread has.
+pub(super) fn write_last(shared: &Shared) -> bool {
+    let Some(mut slots) = lock_all(shared) else { return false };
+    let written = shared.health.state() == State::Up && write_checkpoint(shared, &mut slots, "close");
+    let synced = written && shared.sync_file(&slots[0].file).is_ok();
+    let _ = rustix::fs::flock(&*slots[0].file, FlockOperation::Unlock);
+    synced
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! opens a [`Guard`] per request. [`Guard::intent`] resolves when the intent is kept as `durability` says, and
 //! [`Guard::outcome`] or [`Guard::deny`] closes; a guard that is dropped unclosed records `aborted`.
 //!
-//! Records that become ready in one turn of a core's event loop share one write: the first one wakes the core's flusher,
-//! which the runtime polls after every task that was ready before it. No timer is involved.
+//! Records that become ready in one turn of a core's event loop share one batch: the first one wakes the core's flusher,
+//! which the runtime polls after every task that was ready before it. No timer is involved. A thread of its own writes what
+//! all cores hand over, because a write may wait for the disk and no core may; what becomes ready meanwhile shares the next.
 //!
 //! This module never decides anything about a request, and never sees a body, a query or a secret.
 
@@ -19,7 +20,6 @@ mod inbox;
 mod lane;
 mod line;
 mod mend;
-mod pace;
 mod place;
 mod private;
 mod query;

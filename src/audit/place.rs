@@ -26,7 +26,7 @@ pub(super) enum Place {
         /// The same for system calls, made once.
         name: CString,
     },
-    /// Something without positions, or that may block: written by the scribe alone.
+    /// Something without positions.
     Stream(Option<PathBuf>),
 }
 
@@ -73,30 +73,6 @@ impl Place {
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         let Self::File { path, .. } = self else { return Ok(()) };
         File::open(folder(path))?.sync_all()
-    }
-
-    /// Whether a write here is a copy into memory and not a wait for someone else: true of files on local disks.
-    pub(super) fn is_local(&self, file: &File) -> bool {
-        // NFS, SMB, CIFS, FUSE, Ceph, 9P, Lustre, OCFS2, GFS2, AFS: statfs(2).
-        const REMOTE: [i64; 10] = [
-            0x6969,
-            0xFE53_4D42,
-            0xFF53_4D42,
-            0x6573_5546,
-            0x00C3_6400,
-            0x0102_1997,
-            0x0BD0_0BD0,
-            0x7461_636F,
-            0x0116_1970,
-            0x5346_414F,
-        ];
-        // The type's width differs between machines; every magic fits 32 bits.
-        let remote = |kind: i64| REMOTE.contains(&(kind & 0xFFFF_FFFF));
-        match self {
-            Self::Stream(_) => false,
-            #[allow(clippy::useless_conversion, reason = "f_type is not an i64 everywhere")]
-            Self::File { .. } => rustix::fs::fstatfs(file).is_ok_and(|found| !remote(found.f_type.into())),
-        }
     }
 }
 

@@ -1,77 +1,70 @@
-//! The thread that writes for all cores where a write may wait: `fsync`, streams, and files on remote file systems.
+//! The thread that writes for all cores: a write may wait for the disk, and no core does.
 //!
 //! The cores go on meanwhile and refuse when a batch does not come back, so a hanging disk or pipe stops no event loop.
 //! All batches of a round share one sync.
 
+use super::batch::Batch;
 use super::health::Trouble;
-use super::shared::{Appended, Shared};
-use crate::config::Durability;
+use super::shared::{Appended, Hand, Shared};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, Weak};
 use std::thread::{self, Thread};
 
 /// How the cores wake the scribe.
 #[derive(Debug, Default)]
-pub(super) struct Scribe {
-    thread: OnceLock<Thread>,
-    parked: AtomicBool,
-}
+pub(super) struct Scribe(OnceLock<Thread>);
 
 impl Scribe {
-    /// Starts the thread. It ends with the last owner of `shared`.
+    /// Starts the thread. It ends with the last owner of `shared`, who wakes it.
     pub(super) fn start(shared: &std::sync::Arc<Shared>) -> io::Result<()> {
         let weak = std::sync::Arc::downgrade(shared);
         let thread = thread::Builder::new().name("audit-scribe".to_owned()).spawn(move || run(&weak))?;
         // Set once: the trail starts its scribe once.
-        drop(shared.scribe.thread.set(thread.thread().clone()));
+        drop(shared.scribe.0.set(thread.thread().clone()));
         Ok(())
     }
 
-    /// Wakes the thread, if it sleeps.
+    /// Wakes the thread. If it does not sleep it looks once more, and there is no system call.
     pub(super) fn wake(&self) {
-        if self.parked.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
+        if let Some(thread) = self.0.get() {
             thread.unpark();
         }
     }
 }
 
+/// A core's batch, and what became of it.
+type Done = (usize, Batch, Appended);
+
 fn run(shared: &Weak<Shared>) {
-    loop {
-        let Some(shared) = shared.upgrade() else { return };
-        if round(&shared) {
-            continue;
-        }
-        shared.scribe.parked.store(true, Ordering::SeqCst);
-        // What came before `parked` was set woke nobody.
-        if round(&shared) {
-            continue;
-        }
+    let mut done = Vec::new();
+    while let Some(shared) = shared.upgrade() {
+        let wrote = round(&shared, &mut done);
+        // Before the sleep: whoever is the last owner wakes this thread.
         drop(shared);
-        // Wakes on its own now and then, to see whether the trail is still there.
-        thread::park_timeout(std::time::Duration::from_secs(1));
+        if !wrote {
+            thread::park();
+        }
     }
 }
 
 /// Writes what the cores have handed over. `false`: nothing.
-fn round(shared: &Shared) -> bool {
-    let mut done = Vec::new();
+fn round(shared: &Shared, done: &mut Vec<Done>) -> bool {
     for (n, lane) in shared.lanes.iter().enumerate() {
         if let Some(batch) = lane.take() {
-            let appended = shared.append_waiting(n, &batch);
-            done.push((lane, batch, appended));
+            shared.begin(Hand::Scribe);
+            let appended = shared.append(n, &batch);
+            done.push((n, batch, appended));
         }
     }
     if done.is_empty() {
         return false;
     }
-    let synced = shared.durability != Durability::Fsync || sync(shared);
-    for (lane, batch, appended) in done {
+    let synced = sync(shared);
+    for (n, batch, appended) in done.drain(..) {
         let appended = if appended == Appended::Kept && !synced { Appended::Unsynced } else { appended };
-        lane.give_back(batch, appended);
+        shared.lanes[n].give_back(batch, appended);
     }
+    shared.rest(Hand::Scribe);
     true
 }
 

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::control::Control;
+use super::core::PATIENCE;
 use super::health::{Health, State, Trouble, add};
 use super::lane::Lane;
 use super::place::Place;
@@ -12,30 +13,27 @@ use super::slot::Slot;
 use super::warden::Job;
 use crate::clock::Clock;
 use crate::config::{AuditMode, Durability};
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Instant;
 
-/// What all cores share. No lock here is taken by two cores on the hot path.
+/// What all cores share. A core takes no lock here but its lane's, which nobody holds while the disk is waited for.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) mode: AuditMode,
     pub(super) durability: Durability,
     pub(super) place: Place,
-    /// Whether busy cores write by themselves: a write is then a copy into the page cache.
-    pub(super) inline: bool,
-    /// Until when they don't, because a write has hung: in microseconds after `began`; 0: never.
-    pub(super) wary_until: AtomicU64,
     pub(super) health: Health,
     /// By writer: 0 is the trail itself.
     pub(super) slots: Box<[Mutex<Slot>]>,
     /// By writer too; the trail's own is not used.
     pub(super) lanes: Box<[Lane]>,
-    /// By writer: when its write in progress began, in microseconds after `began`; 0: none.
-    pub(super) marks: Box<[AtomicU64]>,
     pub(super) began: Instant,
+    /// By [`Hand`]: since when it is at what it does now, in microseconds after `began`; 0: it rests.
+    pub(super) at_work: [AtomicU64; 2],
     pub(super) scribe: Scribe,
     pub(super) control: Mutex<Control>,
     pub(super) private: Private,
@@ -50,8 +48,12 @@ pub(super) struct Shared {
     pub(super) closed: AtomicBool,
 }
 
-/// How long cores leave all writing to the scribe after a write has hung: a disk that hung once will again.
-const WARY: Duration = Duration::from_mins(10);
+/// A thread that may wait for the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hand {
+    Scribe,
+    Warden,
+}
 
 /// Microseconds between two looks whether the file was renamed.
 const LOOK_AGAIN: u64 = 10_000;
@@ -72,17 +74,8 @@ pub(super) enum Appended {
 }
 
 impl Shared {
-    /// Writes a batch as the next lines of a writer; never waits for another writer.
+    /// Writes a batch as the next lines of a writer. Waits for the disk, and for the warden: never on a core.
     pub(super) fn append(&self, n: usize, batch: &Batch) -> Appended {
-        match self.slots[n].try_lock() {
-            Ok(mut slot) => self.append_locked(n, &mut slot, batch),
-            Err(TryLockError::Poisoned(slot)) => self.append_locked(n, &mut slot.into_inner(), batch),
-            Err(TryLockError::WouldBlock) => Appended::Busy,
-        }
-    }
-
-    /// The same for a thread that may wait.
-    pub(super) fn append_waiting(&self, n: usize, batch: &Batch) -> Appended {
         let mut slot = self.slot(n);
         // The trail's own last record is its closing one; another process may have the file by now.
         if n == 0 && self.closed.load(Ordering::SeqCst) {
@@ -90,22 +83,9 @@ impl Shared {
         }
         // Looked at under the lock: the warden sets it under the lock.
         match self.health.state() {
-            State::Up => self.append_locked(n, &mut slot, batch),
+            State::Up => self.append_locked(&mut slot, batch),
             State::Mending => Appended::Busy,
             State::Down(_) => Appended::Failed,
-        }
-    }
-
-    /// The last lines of a core whose runtime has ended.
-    pub(super) fn append_last(&self, n: usize, batch: &Batch) {
-        let appended = match self.health.state() {
-            State::Down(_) => Appended::Failed,
-            State::Up | State::Mending => self.append_locked(n, &mut self.slot(n), batch),
-        };
-        if appended != Appended::Kept {
-            let lost = batch.lines().count();
-            add(&self.health.lost, lost);
-            tracing::error!(lost, "the last audit records of a core could not be written");
         }
     }
 
@@ -114,23 +94,19 @@ impl Shared {
     }
 
     /// Writes and looks whether the file is still the named one. Held: the slot's lock.
-    pub(super) fn append_locked(&self, n: usize, slot: &mut Slot, batch: &Batch) -> Appended {
-        let now = self.since_began(self.clock.instant());
-        self.marks[n].store(now, Ordering::Relaxed);
+    pub(super) fn append_locked(&self, slot: &mut Slot, batch: &Batch) -> Appended {
         let written = {
             let _turn = matches!(self.place, Place::Stream(_))
                 .then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
             slot.write(batch)
         };
-        let named = written.is_err() || self.is_named(slot, now);
-        self.marks[n].store(0, Ordering::Relaxed);
         if let Err(fault) = written {
             self.fault(Trouble::of(&fault));
             return Appended::Failed;
         }
         add(&self.health.writes, 1);
         add(&self.health.records, batch.lines().len());
-        if !named {
+        if !self.is_named(slot) {
             return self.moved(slot);
         }
         if slot.head.end > self.max_size && !self.rotation_due.swap(true, Ordering::Relaxed) {
@@ -141,10 +117,11 @@ impl Shared {
 
     /// Whether the file that was written to is still the trail's. That it is not removed is seen after each write: what
     /// no name leads to is lost. Under another name nothing is lost, and a look by name costs more than the write.
-    fn is_named(&self, slot: &mut Slot, now: u64) -> bool {
+    fn is_named(&self, slot: &mut Slot) -> bool {
         if matches!(self.place, Place::Stream(_)) {
             return true;
         }
+        let now = self.now();
         if slot.looked != 0 && now.saturating_sub(slot.looked) < LOOK_AGAIN {
             return !slot.is_removed();
         }
@@ -170,28 +147,38 @@ impl Shared {
         self.ask(Job::Recover);
     }
 
-    /// A write has hung: for a while, no core writes by itself.
-    pub(super) fn be_wary(&self) {
-        self.wary_until.store(self.since_began(self.clock.instant() + WARY), Ordering::Relaxed);
+    /// Says that a thread begins something that may hang.
+    pub(super) fn begin(&self, hand: Hand) {
+        self.at_work[hand as usize].store(self.now(), Ordering::Relaxed);
     }
 
-    /// Whether a write has hung lately.
-    pub(super) fn is_wary(&self, now: Instant) -> bool {
-        let until = self.wary_until.load(Ordering::Relaxed);
-        until > 0 && self.since_began(now) < until
+    /// Says that it is done.
+    pub(super) fn rest(&self, hand: Hand) {
+        self.at_work[hand as usize].store(0, Ordering::Relaxed);
     }
 
-    /// How long the oldest write in progress has been at it.
-    pub(super) fn longest_write(&self) -> Duration {
-        let now = self.since_began(self.clock.instant());
-        let oldest = self.marks.iter().map(|mark| mark.load(Ordering::Relaxed)).filter(|&mark| mark > 0).min();
-        oldest.map_or(Duration::ZERO, |mark| Duration::from_micros(now.saturating_sub(mark)))
+    /// Whether one of these has been at it for so long that the disk must hang.
+    pub(super) fn is_stuck(&self, hands: &[Hand]) -> bool {
+        let since = |hand: &Hand| self.at_work[*hand as usize].load(Ordering::Relaxed);
+        let longest = u64::try_from(PATIENCE.as_micros()).unwrap_or(u64::MAX);
+        hands.iter().map(since).any(|since| since > 0 && self.now().saturating_sub(since) > longest)
     }
 
-    /// Waits until what has been written is on disk.
+    /// Waits until what has been written is on disk, with `fsync`.
     pub(super) fn sync(&self) -> io::Result<()> {
+        if self.durability != Durability::Fsync {
+            return Ok(());
+        }
         // The lock is not held meanwhile: any descriptor of the file syncs what all have written.
         let file = self.slot(0).file.clone();
+        self.sync_file(&file)
+    }
+
+    /// The same for who holds the slots, if it is waited for at all.
+    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+        if self.durability != Durability::Fsync {
+            return Ok(());
+        }
         match file.sync_data() {
             // Pipes and terminals have nothing to sync.
             Err(fault) if fault.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -204,8 +191,9 @@ impl Shared {
         drop(self.jobs.send(job));
     }
 
-    fn since_began(&self, now: Instant) -> u64 {
-        let micros = now.saturating_duration_since(self.began).as_micros();
+    /// In microseconds after the trail began, never 0.
+    fn now(&self) -> u64 {
+        let micros = self.clock.instant().saturating_duration_since(self.began).as_micros();
         u64::try_from(micros).unwrap_or(u64::MAX).max(1)
     }
 }

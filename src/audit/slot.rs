@@ -1,6 +1,6 @@
 //! A writer's place in the file: its chain and its own descriptor of the file.
 
-use super::batch::Batch;
+use super::batch::{Batch, MOST_ROOM};
 use super::chain::Head;
 use super::place::{Identity, identify};
 use std::fs::File;
@@ -67,7 +67,7 @@ impl Slot {
             Some(written) => written.fetch_add(length, Ordering::Relaxed) + length,
             None => (&*self.file).stream_position()?,
         };
-        if self.out.capacity() > 1 << 20 {
+        if self.out.capacity() > MOST_ROOM {
             self.out = Vec::new();
         }
         Ok(())

@@ -24,6 +24,12 @@ pub(super) fn config(file: &Path) -> Audit {
     }
 }
 
+/// Leaves the record of an admin action.
+pub(super) fn admin(trail: &Trail, action: &str, subject: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(trail.admin_record("admin", action, subject, "done")).expect("kept");
+}
+
 struct Place {
     _folder: tempfile::TempDir,
     file: PathBuf,
@@ -326,22 +332,24 @@ fn best_effort_passes_and_counts() {
 
 #[test]
 fn a_pipe_that_nobody_reads_refuses_and_recovers() {
-    let place = place();
-    let made = std::process::Command::new("mkfifo").arg(&place.file).status().expect("mkfifo runs");
-    assert!(made.success());
-    run(&config(&place.file), async |trail, recorder| {
-        let pad = vec![b'x'; 2000];
-        let facts = Facts { path: &pad, ..Facts::default() };
-        let mut passed = 0;
-        while recorder.open(RequestId::new(passed), Peer::Unix).intent(&facts).await.is_ok() {
-            passed += 1;
-            assert!(passed < 1000, "a pipe holds 64 KiB");
-        }
-        assert_eq!(trail.trouble(), Some(Trouble::Stuck));
-        let mut reader = fs::File::open(&place.file).expect("opens");
-        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-        recovered(&recorder, trail).await;
-    });
+    for durability in [Durability::Write, Durability::Buffered] {
+        let place = place();
+        let made = std::process::Command::new("mkfifo").arg(&place.file).status().expect("mkfifo runs");
+        assert!(made.success());
+        run(&Audit { durability, ..config(&place.file) }, async |trail, recorder| {
+            let pad = vec![b'x'; 2000];
+            let facts = Facts { path: &pad, ..Facts::default() };
+            let mut passed = 0;
+            while recorder.open(RequestId::new(passed), Peer::Unix).intent(&facts).await.is_ok() {
+                passed += 1;
+                assert!(passed < 1000, "a pipe holds 64 KiB, and a buffer twice 256");
+            }
+            assert_eq!(trail.trouble(), Some(Trouble::Stuck));
+            let mut reader = fs::File::open(&place.file).expect("opens");
+            std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+            recovered(&recorder, trail).await;
+        });
+    }
 }
 
 #[test]
@@ -387,9 +395,9 @@ fn what_a_command_leaves_is_written_by_the_broker_that_runs_or_the_next() {
     let place = place();
     let config = config(&place.file);
     let visitor = Trail::visit(&config, Clock::system());
-    visitor.admin_record("", "team.create", "before", "done").expect("left");
+    admin(&visitor, "team.create", "before");
     let trail = Trail::open(&config, 1, Clock::system()).expect("opens");
-    visitor.admin_record("", "team.create", "meanwhile", "done").expect("left");
+    admin(&visitor, "team.create", "meanwhile");
     let written = || fs::read_to_string(&place.file).expect("readable");
     while !written().contains("\"subject\":\"meanwhile\"") {
         std::thread::sleep(Duration::from_millis(5));

@@ -6,27 +6,27 @@ use super::core::PATIENCE;
 use super::health::{Counts, Health, State, Trouble};
 use super::inbox::Inbox;
 use super::lane::Lane;
-use super::mend::{begin, blank, lock, lock_all, write_checkpoint};
+use super::mend::{begin, blank, lock, lock_all, write_last};
 use super::place::{Place, identify};
 use super::private::Private;
 use super::recorder::Recorder;
 use super::resume::{Resumed, resume, resume_after};
 use super::rotate;
 use super::scribe::Scribe;
-use super::shared::Shared;
+use super::shared::{Hand, Shared};
 use super::ship::Shipping;
 use super::slot::Slot;
 use super::waiters::AuditUnavailable;
 use super::warden::{self, Job};
 use crate::clock::Clock;
-use crate::config::{Audit, Durability};
+use crate::config::Audit;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The trail of this process; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,7 +58,6 @@ impl Trail {
             // It held no trail.
             first = open_and_lock(&place, &clock)?;
         }
-        let inline = place.is_local(&first) && config.durability != Durability::Fsync;
         // The trail's own writer keeps this descriptor: with the lock let go, another broker could write meanwhile.
         let mut first = Some(first);
         let trail = past.as_ref().map_or_else(new_trail_id, |past| Ok(past.trail))?;
@@ -78,14 +77,12 @@ impl Trail {
         let shared = Arc::new(Shared {
             mode: config.mode,
             durability: config.durability,
-            inline,
-            wary_until: AtomicU64::new(0),
             place,
             health: Health::default(),
             lanes: slots.iter().map(|_| Lane::default()).collect(),
-            marks: slots.iter().map(|_| AtomicU64::new(0)).collect(),
             slots,
             began: clock.instant(),
+            at_work: <[AtomicU64; 2]>::default(),
             clock,
             scribe: Scribe::default(),
             control: Mutex::new(control),
@@ -130,7 +127,7 @@ impl Trail {
         let shared = self.own()?;
         match shared.health.state() {
             State::Down(trouble) => Some(trouble),
-            State::Up | State::Mending => (shared.longest_write() > PATIENCE).then_some(Trouble::Stuck),
+            State::Up | State::Mending => shared.is_stuck(&[Hand::Scribe, Hand::Warden]).then_some(Trouble::Stuck),
         }
     }
 
@@ -139,9 +136,15 @@ impl Trail {
         self.own().map(|shared| shared.health.counts()).unwrap_or_default()
     }
 
-    /// Records an admin action or a step in a key's life; returns when it is kept. Blocks for microseconds, and for two
-    /// seconds at most when the disk hangs. Of a visited trail the actor is the command.
-    pub fn admin_record(&self, actor: &str, action: &str, subject: &str, result: &str) -> Result<(), AuditUnavailable> {
+    /// Records an admin action or a step in a key's life; resolves when it is kept, or after two seconds when the disk
+    /// hangs. Of a visited trail the actor is the command, and the disk is waited for here. Needs a runtime with timers.
+    pub async fn admin_record(
+        &self,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        result: &str,
+    ) -> Result<(), AuditUnavailable> {
         let shared = match &self.0 {
             Way::Own(shared) => shared,
             Way::Inbox(None) => return Ok(()),
@@ -158,16 +161,16 @@ impl Trail {
         }
         let fields = [("actor", actor), ("action", action), ("subject", subject), ("result", result)];
         let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
-        let (reply, answer) = mpsc::sync_channel(1);
+        let (reply, answer) = oneshot::channel();
         shared.ask(Job::Record(batch, reply));
-        match answer.recv_timeout(PATIENCE) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(AuditUnavailable),
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(AuditUnavailable),
         }
     }
 
-    /// Writes the closing record, after every recorder is gone. A trail that is dropped closes too, but a process that
-    /// exits at once may be faster.
+    /// Writes the closing record, after every recorder is gone; a disk that hangs holds this up for a few seconds and no
+    /// longer. A trail that is dropped closes too, but a process that exits at once may be faster.
     pub fn close(&self) {
         if let Some(shared) = self.own() {
             shared.close();
@@ -194,20 +197,16 @@ impl Shared {
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        let deadline = self.clock.instant() + PATIENCE;
-        while self.lanes.iter().any(|lane| !lane.is_idle()) && self.clock.instant() < deadline {
-            self.scribe.wake();
-            thread::sleep(Duration::from_millis(1));
-        }
-        let written = self.health.state() == State::Up
-            && lock_all(self).is_some_and(|mut slots| write_checkpoint(self, &mut slots, "close"));
-        let synced = self.durability != Durability::Fsync || self.sync().is_ok();
-        if !written || !synced {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.ask(Job::Close(reply));
+        // What is down already need not be waited for.
+        let written = self.health.state() == State::Up && answer.recv_timeout(PATIENCE) == Ok(true);
+        self.end(written);
+    }
+
+    fn end(&self, written: bool) {
+        if !written {
             tracing::warn!("the audit trail could not be closed with its last record");
-        }
-        // Whoever comes next need not wait until the last thread has let go of the file.
-        if let Ok(slot) = self.slots[0].try_lock() {
-            let _ = rustix::fs::flock(&*slot.file, rustix::fs::FlockOperation::Unlock);
         }
         self.shipping.end(|| self.clock.instant());
     }
@@ -215,7 +214,11 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.close();
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            // The warden has no trail any more.
+            self.end(write_last(self));
+        }
+        self.scribe.wake();
     }
 }
 

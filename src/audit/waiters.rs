@@ -65,6 +65,15 @@ impl Waiters {
         }
     }
 
+    /// Tells everybody who waits how it went.
+    pub(super) fn settle_all(&mut self, result: Result<(), AuditUnavailable>) {
+        for place in 0..self.places.len() {
+            if matches!(self.places[place], Place::Waiting(_) | Place::Left) {
+                self.settle(place, result);
+            }
+        }
+    }
+
     fn poll(&mut self, place: usize, waker: &Waker) -> Poll<Result<(), AuditUnavailable>> {
         match &mut self.places[place] {
             Place::Done(result) => Poll::Ready(*result),

@@ -5,13 +5,12 @@
 
 use super::batch::Batch;
 use super::control::Why;
-use super::core::PATIENCE;
 use super::health::{State, Trouble};
 use super::inbox;
-use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_to_old};
+use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_last, write_to_old};
 use super::place::Place;
 use super::rotate;
-use super::shared::{Appended, Shared};
+use super::shared::{Appended, Hand, Shared};
 use super::ship::opening_number;
 use std::fs;
 use std::io;
@@ -21,6 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
+use tokio::sync::oneshot;
 
 /// What the warden is asked.
 #[derive(Debug)]
@@ -30,7 +30,9 @@ pub(super) enum Job {
     /// The file is too big.
     Rotate,
     /// Write this record of the trail's own.
-    Record(Batch, SyncSender<bool>),
+    Record(Batch, oneshot::Sender<bool>),
+    /// Write the trail's last record.
+    Close(SyncSender<bool>),
 }
 
 /// How often the warden looks around unasked.
@@ -94,17 +96,22 @@ impl Warden {
         loop {
             let job = jobs.recv_timeout(TICK);
             let Some(shared) = shared.upgrade() else { return };
+            shared.begin(Hand::Warden);
             match job {
                 Ok(Job::Recover) => self.recover(&shared),
                 Ok(Job::Rotate) => self.rotate(&shared),
                 Ok(Job::Record(batch, reply)) => {
                     // Who asked may have given up waiting.
-                    let _ = reply.try_send(shared.append_waiting(0, &batch) == Appended::Kept);
+                    let _ = reply.send(keep(&shared, &batch));
+                }
+                Ok(Job::Close(reply)) => {
+                    let _ = reply.try_send(write_last(&shared));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look_around(&shared);
+            shared.rest(Hand::Warden);
         }
     }
 
@@ -113,12 +120,6 @@ impl Warden {
         if now.saturating_duration_since(self.collected) >= TICK {
             self.collected = now;
             self.collect(shared);
-        }
-        if shared.longest_write() > PATIENCE {
-            shared.be_wary();
-            if shared.health.state() == State::Up {
-                shared.fault(Trouble::Stuck);
-            }
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             self.recover(shared);
@@ -155,7 +156,7 @@ impl Warden {
                 ("told_at", &left.told_at),
             ];
             let batch = shared.control().admin(shared.clock.unix_micros(), &fields);
-            shared.append_waiting(0, &batch) == Appended::Kept
+            keep(shared, &batch)
         });
         let before = std::mem::replace(&mut self.uncollected, collected.as_ref().err().map(io::Error::kind));
         if let Err(fault) = collected
@@ -256,6 +257,13 @@ impl Warden {
             tracing::warn!(%fault, "no thread for compressing audit files");
         }
     }
+}
+
+/// Writes a record of the trail's own; whether it is kept as `durability` says.
+fn keep(shared: &Shared, batch: &Batch) -> bool {
+    // One of many that were left does not hang because all of them take long.
+    shared.begin(Hand::Warden);
+    shared.append(0, batch) == Appended::Kept && shared.sync().is_ok()
 }
 
 /// Whether a write has left a piece behind. A writer at work will tell by itself.

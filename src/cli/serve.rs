@@ -21,8 +21,10 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let _entered = runtime.enter();
     let server = Server::start(config.clone(), &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
     let admin = admin(&server, &config)?;
+    // Who reads that it listens may tell it to stop.
+    let signals = signals::Stop::listen()?;
     announce(server.addresses(), admin.as_ref());
-    let outcome = runtime.block_on(serve(server, admin.map(|place| place.handle), changes));
+    let outcome = runtime.block_on(serve(server, admin.map(|place| place.handle), changes, signals));
     drop(watch);
     // The drain that a second signal cut short is not waited for.
     runtime.shutdown_background();
@@ -77,8 +79,8 @@ async fn serve(
     mut server: Server,
     admin: Option<AdminHandle>,
     mut changes: watch::Receiver<Option<Arc<Config>>>,
+    mut signals: signals::Stop,
 ) -> Result<(), Failure> {
-    let mut signals = signals::Stop::listen()?;
     loop {
         tokio::select! {
             () = signals.asked() => break,

@@ -36,14 +36,14 @@ pub(super) fn with_record<T>(
 ) -> Result<T, Failure> {
     with_config(context, async |store, config| {
         let trail = Trail::visit(&config.audit, Clock::system());
-        let asked = trail.admin_record("", action, subject, "asked");
+        let asked = trail.admin_record("", action, subject, "asked").await;
         if asked.is_err() && config.audit.mode == AuditMode::Required {
             return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
         }
         let outcome = work(store).await;
         let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
         // It has happened, recorded or not.
-        let _ = trail.admin_record("", action, subject, &result);
+        let _ = trail.admin_record("", action, subject, &result).await;
         Ok(outcome?)
     })
 }

@@ -208,7 +208,7 @@ impl Follower {
     async fn step(&mut self, beaten: &mut Option<(Instant, i64)>) -> Result<(), StoreError> {
         let was_lost = self.feed.health().lost_since().is_some();
         let news = self.feed.follow().await?;
-        self.record(news);
+        self.record(news).await;
         if was_lost {
             tracing::info!("the store is back");
         }
@@ -218,7 +218,7 @@ impl Follower {
         if due {
             for (sid, state) in self.feed.report().await? {
                 tracing::warn!(%sid, state = state.name(), "the upstream's view of a key changed");
-                self.life.record("key.mark", sid.as_str(), state.name());
+                self.life.record("key.mark", sid.as_str(), state.name()).await;
             }
         }
         if due || beaten.is_some_and(|(_, told)| told != drained) {
@@ -230,15 +230,15 @@ impl Follower {
 
     /// Writes what other processes changed into the audit: commands have no trail of their own. The change is in force
     /// by now, and an audit that hangs must not hold up the next one.
-    fn record(&self, news: Vec<(&'static str, String)>) {
+    async fn record(&self, news: Vec<(&'static str, String)>) {
         let rest = news.len().saturating_sub(MAX_RECORDED);
         for (action, subject) in news.into_iter().take(MAX_RECORDED) {
-            if !self.life.record(action, &subject, "applied") {
+            if !self.life.record(action, &subject, "applied").await {
                 return;
             }
         }
         if rest > 0 {
-            self.life.record("store.changes", &format!("{rest} more"), "applied");
+            self.life.record("store.changes", &format!("{rest} more"), "applied").await;
         }
     }
 }

@@ -139,7 +139,7 @@ impl Life {
         restricted: bool,
     ) -> Result<KeyRow, LifeError> {
         let key = self.store.import_key(team, sid, secret, restricted).await?;
-        self.record("key.import", &format!("{sid} of {team}"), "done");
+        self.record("key.import", &format!("{sid} of {team}"), "done").await;
         Ok(key)
     }
 
@@ -159,7 +159,7 @@ impl Life {
                 and by every key command"
             ))),
         };
-        self.record("key.revoke", &subject, if outcome.is_ok() { "done" } else { "not deleted upstream yet" });
+        self.record("key.revoke", &subject, if outcome.is_ok() { "done" } else { "not deleted upstream yet" }).await;
         outcome
     }
 
@@ -183,16 +183,16 @@ impl Life {
             })?;
         }
         self.store.delete_team(team).await?;
-        self.record("team.delete", team.as_str(), "done");
+        self.record("team.delete", team.as_str(), "done").await;
         Ok(())
     }
 
     /// Writes a step into the trail, if this process has one; answers whether the trail took it. A change that can't be
     /// recorded is not undone.
-    pub fn record(&self, action: &str, subject: &str, result: &str) -> bool {
+    pub async fn record(&self, action: &str, subject: &str, result: &str) -> bool {
         tracing::info!(action, subject, result);
         let Some(trail) = &self.trail else { return true };
-        let kept = trail.admin_record("sidekey", action, subject, result);
+        let kept = trail.admin_record("sidekey", action, subject, result).await;
         if let Err(error) = &kept {
             tracing::error!(%error, action, subject, "the audit did not take this");
         }
@@ -234,10 +234,10 @@ impl Life {
         match &outcome {
             Ok(entry) => {
                 let sid = entry.new_sid.as_ref().map_or("?", KeySid::as_str);
-                self.record(action, &format!("{sid} of {team}"), "done");
+                self.record(action, &format!("{sid} of {team}"), "done").await;
             }
             Err(error) => {
-                self.record(action, team.as_str(), &error.to_string());
+                self.record(action, team.as_str(), &error.to_string()).await;
             }
         }
         outcome

@@ -40,7 +40,7 @@ impl Life {
         if delete_orphans {
             for orphan in &found.orphans {
                 upstream.delete(&orphan.sid, orphan.restricted).await?;
-                self.record("key.delete", &format!("orphan {}", orphan.sid), "done");
+                self.record("key.delete", &format!("orphan {}", orphan.sid), "done").await;
                 found.deleted.push(orphan.sid);
             }
         }

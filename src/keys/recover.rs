@@ -19,7 +19,7 @@ impl Life {
             let subject = format!("change {} of {}'s key", entry.id, entry.team);
             let outcome = self.settle(&entry).await;
             let result = outcome.as_ref().map_or_else(ToString::to_string, |()| "settled".to_owned());
-            self.record("key.recover", &subject, &result);
+            self.record("key.recover", &subject, &result).await;
             // What the upstream won't settle today must not stand in the way of other teams' keys.
             if let Err(error @ LifeError::Store(_)) = outcome {
                 return Err(error);
@@ -111,7 +111,7 @@ impl Life {
                 Err(StoreError::Unknown { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.record("key.delete", &format!("{sid} of {}", entry.team), "done");
+            self.record("key.delete", &format!("{sid} of {}", entry.team), "done").await;
         }
         self.store.key_deleted(entry).await?;
         Ok(())

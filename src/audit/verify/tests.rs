@@ -1,5 +1,6 @@
 use super::*;
 use crate::audit::chain::{Head, Link, ROOT};
+use crate::audit::tests::admin;
 use crate::audit::{Facts, Outcome, Peer, Trail};
 use crate::clock::Clock;
 use crate::config::Audit;
@@ -33,7 +34,7 @@ fn generate(config: &Audit, rounds: u32) {
             }
         }
     });
-    trail.admin_record("admin", "team.create", "billing", "done").expect("kept");
+    admin(&trail, "team.create", "billing");
     trail.close();
 }
 

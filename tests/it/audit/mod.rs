@@ -1,6 +1,7 @@
 //! The audit trail, seen from outside: a broker that is killed, its files, and the commands that read them.
 
 mod disk;
+mod hang;
 mod scene;
 
 use self::scene::{AUTH_TOKEN, Scene, VARIABLES, path, paths, request};

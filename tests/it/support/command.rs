@@ -86,6 +86,21 @@ impl Running {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
+    /// Waits until it has ended. A process of which a thread is held by the kernel is not gone by then, but does nothing
+    /// any more: it is a zombie whose last thread ends when the kernel lets go.
+    #[track_caller]
+    pub fn until_ended(&self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        for _ in 0..600 {
+            let stat = std::fs::read_to_string(&stat).expect("nobody has waited for it");
+            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it does not end");
+    }
+
     /// Asks it to end, and gives its exit code and everything that it said on either output.
     pub fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         self.signal(signal);
