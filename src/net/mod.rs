@@ -1,9 +1,10 @@
-//! Sockets as one type, buffers lent per core, deadlines without a timer for each, listeners.
+//! Sockets as one type, buffers lent per core, deadlines without a timer for each, listeners, idle connections.
 
 mod buffers;
 mod cork;
 mod h2;
 mod listen;
+mod lot;
 mod stream;
 mod watch;
 
@@ -11,5 +12,6 @@ pub use buffers::Buffers;
 pub use cork::{Cork, Corked, cork};
 pub use h2::{Outflow, Pulse};
 pub use listen::{bind_tcp, bind_unix};
+pub use lot::Lot;
 pub use stream::{Stream, poll_read_buf, widen};
-pub use watch::{Expired, Watch, Watchdog};
+pub use watch::{Expired, Wait, Watch, Watchdog};

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -18,6 +19,17 @@ pub enum Stream {
     TlsServer(Box<tokio_rustls::server::TlsStream<Stream>>),
     /// TLS towards an upstream.
     TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// A socket that the event loop has let go of: nothing can be read or written before [`Stream::rouse`].
+    Resting(Option<Resting>),
+}
+
+/// A socket of a resting [`Stream`].
+#[derive(Debug)]
+pub enum Resting {
+    /// Plain TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixStream),
 }
 
 impl Stream {
@@ -30,12 +42,63 @@ impl Stream {
             Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_ready(),
             Self::Unix(unix) => unix.poll_read_ready(&mut context).is_ready(),
             Self::TlsServer(tls) => tls.get_mut().0.stirred(),
+            Self::Resting(_) => true,
             Self::TlsClient(tls) => {
                 let mut byte = [0];
                 tls.get_ref().0.poll_read_ready(&mut context).is_ready()
                     && Pin::new(&mut **tls).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_ready()
             }
         }
+    }
+
+    /// Lets the event loop forget the socket: what it keeps of each is more than the socket itself.
+    ///
+    /// # Errors
+    /// The operating system's; and `Unsupported` for an upstream's.
+    pub fn rest(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(tcp) => Ok(Self::Resting(Some(Resting::Tcp(tcp.into_std()?)))),
+            Self::Unix(unix) => Ok(Self::Resting(Some(Resting::Unix(unix.into_std()?)))),
+            Self::TlsServer(tls) => Self::below(tls, Self::rest),
+            Self::TlsClient(_) => Err(io::ErrorKind::Unsupported.into()),
+            resting @ Self::Resting(_) => Ok(resting),
+        }
+    }
+
+    /// Hands a resting socket back to the event loop.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn rouse(self) -> io::Result<Self> {
+        match self {
+            Self::Resting(Some(Resting::Tcp(tcp))) => Ok(Self::Tcp(TcpStream::from_std(tcp)?)),
+            Self::Resting(Some(Resting::Unix(unix))) => Ok(Self::Unix(UnixStream::from_std(unix)?)),
+            Self::TlsServer(tls) => Self::below(tls, Self::rouse),
+            awake => Ok(awake),
+        }
+    }
+
+    /// Changes the stream under a TLS session.
+    fn below(
+        mut tls: Box<tokio_rustls::server::TlsStream<Self>>,
+        change: impl FnOnce(Self) -> io::Result<Self>,
+    ) -> io::Result<Self> {
+        let under = tls.get_mut().0;
+        *under = change(std::mem::replace(under, Self::Resting(None)))?;
+        Ok(Self::TlsServer(tls))
+    }
+
+    /// The socket under it all.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+            Self::TlsServer(tls) => return tls.get_ref().0.socket(),
+            Self::TlsClient(tls) => tls.get_ref().0.as_fd(),
+            Self::Resting(Some(Resting::Tcp(tcp))) => tcp.as_fd(),
+            Self::Resting(Some(Resting::Unix(unix))) => unix.as_fd(),
+            Self::Resting(None) => return None,
+        })
     }
 }
 
@@ -59,6 +122,7 @@ macro_rules! each {
                 let $stream = Pin::new(&mut **inner);
                 $call
             }
+            Stream::Resting(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     };
 }
@@ -96,6 +160,7 @@ impl AsyncWrite for Stream {
             Self::Unix(inner) => inner.is_write_vectored(),
             Self::TlsServer(inner) => inner.is_write_vectored(),
             Self::TlsClient(inner) => inner.is_write_vectored(),
+            Self::Resting(_) => false,
         }
     }
 }

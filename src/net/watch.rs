@@ -4,11 +4,12 @@
 //! watches every [`TICK`] finds those that are past their deadline and wakes them. Deadlines are therefore met up to one
 //! tick late, which no ceiling in `[limits]` minds.
 
+use pin_project_lite::pin_project;
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Time between two sweeps.
@@ -65,6 +66,16 @@ impl Watchdog {
         self.draining.get()
     }
 
+    /// The tick that begins now has this number.
+    pub fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// The last tick of a wait that begins now.
+    pub fn end_of(&self, limit: Duration) -> u64 {
+        self.now().saturating_add(ticks(limit)).saturating_add(1)
+    }
+
     /// Wakes what has expired and forgets connections that are gone.
     fn sweep(&self) {
         let now = self.now.get() + 1;
@@ -82,47 +93,57 @@ impl Watchdog {
 }
 
 impl Watch {
-    /// Waits for `future`, at most for `limit` (and up to two ticks more).
-    ///
-    /// # Errors
-    /// [`Expired`]; the future is dropped.
-    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Expired> {
-        self.wait(limit, future, false).await
+    /// Waits for `future`, at most for `limit` (and up to two ticks more; not at all where that is zero): [`Expired`] if it
+    /// takes longer.
+    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Wait<'_, F> {
+        Wait { watch: self, limit, deadline: None, idle: false, future }
     }
 
     /// Waits like [`Watch::within`] for something that need not come: a broker that stops ends the wait.
-    ///
-    /// # Errors
-    /// [`Expired`]; the future is dropped.
-    pub async fn idle<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Expired> {
-        self.wait(limit, future, true).await
+    pub fn idle<F: Future>(&self, limit: Duration, future: F) -> Wait<'_, F> {
+        Wait { watch: self, limit, deadline: None, idle: true, future }
     }
+}
 
-    async fn wait<F: Future>(&self, limit: Duration, future: F, idle: bool) -> Result<F::Output, Expired> {
-        let mut future = pin!(future);
+pin_project! {
+    /// A wait with an end. No `async fn`: that would keep the future several times over, at every depth of the line.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Wait<'w, F> {
+        watch: &'w Watch,
+        limit: Duration,
         // Begins with the first wait: what is ready at once costs no bookkeeping.
-        let mut deadline = None;
-        let done = poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
+        deadline: Option<u64>,
+        idle: bool,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Wait<'_, F> {
+    type Output = Result<F::Output, Expired>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let wait = self.project();
+        let watch: &Watch = wait.watch;
+        let dog = &watch.dog;
+        if let Poll::Ready(output) = wait.future.poll(cx) {
+            if wait.deadline.is_some() {
+                watch.deadline.set(u64::MAX);
             }
-            let now = self.dog.now.get();
-            let deadline = *deadline.get_or_insert_with(|| now.saturating_add(ticks(limit)).saturating_add(1));
-            if now > deadline || (idle && self.dog.draining.get()) {
-                return Poll::Ready(Err(Expired));
-            }
-            self.deadline.set(deadline);
-            let mut waker = self.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
-        if deadline.is_some() {
-            self.deadline.set(u64::MAX);
+            return Poll::Ready(Ok(output));
         }
-        done
+        let deadline = *wait.deadline.get_or_insert_with(|| dog.end_of(*wait.limit));
+        if dog.now() > deadline || wait.limit.is_zero() || (*wait.idle && dog.draining()) {
+            watch.deadline.set(u64::MAX);
+            return Poll::Ready(Err(Expired));
+        }
+        watch.deadline.set(deadline);
+        let mut waker = watch.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -152,6 +173,9 @@ mod tests {
             assert_eq!(watch.within(limit, async { 7 }).await, Ok(7));
             let slow = tokio::time::sleep(Duration::from_millis(500));
             assert_eq!(watch.within(limit, slow).await, Ok(()));
+            // Without a limit there is no wait, and what is ready is taken.
+            assert_eq!(watch.idle(Duration::ZERO, std::future::pending::<()>()).await, Err(Expired));
+            assert_eq!(watch.idle(Duration::ZERO, async { 7 }).await, Ok(7));
         });
     }
 }

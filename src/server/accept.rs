@@ -91,14 +91,14 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
     // Counted here: the task begins only after others of the same burst have been accepted.
     let (counted, greeting) = (core.count(), (door == Door::Tls).then(|| core.greetings.begin()));
     // A task each: as one, every plain connection would hold the room that TLS needs.
-    match greeting {
-        None => tokio::task::spawn_local(async move {
-            h1::serve(core, stream, Connection::new(peer, proof, false)).await;
-            drop(counted);
-        }),
-        Some(greeting) => tokio::task::spawn_local(async move {
-            tls::serve(core, stream, peer, greeting).await;
-            drop(counted);
-        }),
-    };
+    if let Some(greeting) = greeting {
+        tokio::task::spawn_local(tls::serve(counted, stream, peer, greeting));
+        return;
+    }
+    let connection = Connection::new(peer, proof, false);
+    if core.crowded() {
+        counted.rest(stream, connection, core.watchdog.end_of(core.broker().limits.idle_timeout));
+    } else {
+        tokio::task::spawn_local(h1::serve(counted, stream, connection));
+    }
 }

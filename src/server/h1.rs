@@ -1,13 +1,13 @@
 //! A caller's HTTP/1.1 connection: heads in, answers out, one request after the other.
 
-use super::core::Core;
+use super::core::{Core, Counted};
 use super::tls;
 use crate::broker::{Broker, Connection, Ended, HeldBody, Inspected, Prepared, Preread, Tunnel};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::headers;
 use crate::http1::{Framing, HeadError, RequestHead, parse_request, request_framing};
-use crate::net::{Stream, Watch, poll_read_buf};
+use crate::net::{Expired, Stream, Watch, poll_read_buf};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +17,10 @@ pub use super::h1_caller::H1Caller;
 /// Bytes of a refused body that are read and thrown away, so that the caller gets to read its refusal before the
 /// connection closes.
 const LINGER_BYTES: usize = 256 * 1024;
+
+/// A connection that is silent for longer goes to rest. Long beside the pause of a busy caller, short beside all others: the
+/// way there and back costs a few calls into the kernel.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What became of a head.
 enum Head {
@@ -60,14 +64,17 @@ pub async fn turn_away(core: Rc<Core>, stream: Stream, connection: Connection) {
     }
 }
 
-/// Serves one connection until it ends.
-pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
+/// Serves one connection until it ends or rests.
+pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
+    let core = Rc::clone(counted.core());
     let watch = core.watchdog.watch();
     let mut caller = H1Caller::new(stream, Rc::clone(&core), Rc::clone(&watch));
     loop {
         // One configuration for the whole of a request, whatever a reload does meanwhile.
-        if !wait_for_bytes(&core, &mut caller, &watch).await {
-            break;
+        match wait_for_bytes(&core, &mut caller, &watch).await {
+            Idle::Over => {}
+            Idle::End => break,
+            Idle::Rest { until } => return counted.rest(caller.into_parts().0, connection, until),
         }
         let broker = core.broker();
         caller.adopt(&broker);
@@ -85,7 +92,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
                 caller.take_head(length);
                 caller.expect(Framing::Length(0), manners);
                 match broker.open_tunnel(&mut caller, *pending).await {
-                    Some(tunnel) => return enter(core, caller, tunnel, &connection).await,
+                    Some(tunnel) => return enter(counted, caller, tunnel, &connection).await,
                     None => Ended { close: true },
                 }
             }
@@ -106,11 +113,11 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
 }
 
 /// Says that a tunnel is open, and serves what is inside.
-async fn enter(core: Rc<Core>, mut caller: H1Caller, granted: Tunnel, outside: &Connection) {
+async fn enter(counted: Counted, mut caller: H1Caller, granted: Tunnel, outside: &Connection) {
     if caller.establish(granted.id).await.is_ok() {
-        let (stream, early) = caller.into_tunnel();
+        let (stream, early) = caller.into_parts();
         // Boxed: the inside is served by the very function that serves the outside.
-        Box::pin(tls::tunnel(core, stream, early, granted, outside)).await;
+        Box::pin(tls::tunnel(counted, stream, early, granted, outside)).await;
     }
 }
 
@@ -162,13 +169,30 @@ async fn run(
     }
 }
 
-/// Waits between two requests; `false` at the end of the connection.
-async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> bool {
+/// How a wait for a request ended.
+enum Idle {
+    /// Something came.
+    Over,
+    /// Nothing did: the connection goes to rest, until this tick of the watchdog's.
+    Rest { until: u64 },
+    /// The connection ends.
+    End,
+}
+
+/// Waits between two requests.
+async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> Idle {
     if !caller.buffered().is_empty() {
-        return true;
+        return Idle::Over;
     }
     let limit = core.broker().limits.idle_timeout;
-    watch.idle(limit, caller.wake()).await.unwrap_or(false)
+    let until = core.watchdog.end_of(limit);
+    let patience = if core.crowded() { Duration::ZERO } else { PATIENCE };
+    let patience = if limit <= PATIENCE { limit } else { patience };
+    match watch.idle(patience, caller.wake()).await {
+        Ok(true) => Idle::Over,
+        Err(Expired) if patience < limit && !core.draining() => Idle::Rest { until },
+        Ok(false) | Err(Expired) => Idle::End,
+    }
 }
 
 /// Reads up to the end of the next head and judges it.
@@ -243,4 +267,20 @@ async fn linger(caller: &mut H1Caller, watch: &Watch, limit: Duration) {
         }
     };
     let _ = watch.within(limit.min(Duration::from_secs(1)), drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The future of a function of three.
+    fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_busy_connection_is_small() {
+        // 4.2 KiB when this was written. A wait that holds its future twice, at any depth, doubles it.
+        assert!(size(serve) <= 6 * 1024, "{} bytes", size(serve));
+    }
 }

@@ -135,8 +135,8 @@ impl H1Caller {
         Caller::flush(self).await
     }
 
-    /// What becomes of the connection when its tunnel is open: the stream, and bytes that came early.
-    pub fn into_tunnel(mut self) -> (Stream, BytesMut) {
+    /// What becomes of the connection when its tunnel is open, or when it rests: the stream, and bytes that came early.
+    pub fn into_parts(mut self) -> (Stream, BytesMut) {
         self.broker.buffers.give_back(std::mem::take(&mut self.output));
         (self.stream, self.input)
     }

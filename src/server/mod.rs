@@ -7,6 +7,7 @@ mod h1;
 mod h1_caller;
 mod h2;
 mod h2_caller;
+mod rest;
 mod restart;
 mod start;
 mod tls;

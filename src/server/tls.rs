@@ -1,6 +1,6 @@
 //! TLS connections of callers: `listen.tls`, and the insides of tunnels.
 
-use super::core::Core;
+use super::core::{Core, Counted};
 use super::greetings::Greeting;
 use super::{h1, h2};
 use crate::audit::Peer;
@@ -20,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Serves a connection of `listen.tls`, whose greeting has begun.
-pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer, greeting: Greeting) {
+pub async fn serve(counted: Counted, stream: Stream, peer: Peer, greeting: Greeting) {
+    let core = Rc::clone(counted.core());
     let broker = core.broker();
     let Some(settings) = broker.tls.listener().map(ServerTls::current) else { return };
     drop(broker);
@@ -40,7 +41,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, peer: Peer, greeting: Greetin
         Some(name) if Host::parse(&name).is_some() => (Some(name.into_boxed_str()), None),
         name => (None, name.map(String::into_boxed_str)),
     };
-    inside(core, stream, Connection { proof, only_host, server_name, ..outside }).await;
+    inside(counted, stream, Connection { proof, only_host, server_name, ..outside }).await;
 }
 
 /// Tells a caller that every connection is taken, in HTTP/1.1: the word fits any request, and costs no more than it must.
@@ -58,22 +59,22 @@ pub async fn turn_away(core: Rc<Core>, stream: Stream, peer: Peer) {
 }
 
 /// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.
-pub async fn tunnel(core: Rc<Core>, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
+pub async fn tunnel(counted: Counted, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
     let connection = Connection { only_host: Some(tunnel.host), ..Connection::new(outside.peer, tunnel.proof, true) };
-    if let Some(stream) = Box::pin(greet(&core, stream, early, tunnel.config, &connection)).await {
-        inside(core, stream, connection).await;
+    if let Some(stream) = Box::pin(greet(counted.core(), stream, early, tunnel.config, &connection)).await {
+        inside(counted, stream, connection).await;
     }
 }
 
 /// The HTTP that ALPN chose.
-async fn inside(core: Rc<Core>, stream: TlsStream<Stream>, connection: Connection) {
+async fn inside(counted: Counted, stream: TlsStream<Stream>, connection: Connection) {
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Stream::TlsServer(Box::new(stream));
     // Boxed: a connection holds the room of the HTTP that it speaks, and not the greeting's besides.
     if http2 {
-        Box::pin(h2::serve(core, stream, connection)).await;
+        Box::pin(h2::serve(Rc::clone(counted.core()), stream, connection)).await;
     } else {
-        Box::pin(h1::serve(core, stream, connection)).await;
+        Box::pin(h1::serve(counted, stream, connection)).await;
     }
 }
 

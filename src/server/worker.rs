@@ -1,7 +1,7 @@
 //! One core's thread: its runtime, its listeners, its share of everything.
 
-use super::accept;
 use super::core::Core;
+use super::{accept, rest};
 use crate::admission::Budget;
 use crate::audit::Trail;
 use crate::authn::jwks::Tending;
@@ -82,8 +82,9 @@ impl Worker {
         let recorder = self.trail.recorder(self.index);
         let first = self.shared.borrow_and_update().clone();
         let build = |shared: &Shared| self.broker(shared, &buffers, &recorder);
-        let core = Rc::new(Core::new(build(&first), Arc::clone(&self.metrics)));
+        let core = Rc::new(Core::new(build(&first), Arc::clone(&self.metrics))?);
         tokio::task::spawn_local(Rc::clone(&core.watchdog).run());
+        tokio::task::spawn_local(rest::tend(Rc::clone(&core)));
         let ceiling = first.config.limits.max_connections.div_ceil(self.cores);
         let mut accepting = Vec::new();
         if let Some(listener) = self.tcp.take() {
@@ -139,6 +140,7 @@ impl Worker {
 async fn drain(core: &Rc<Core>) {
     const LOOK: Duration = Duration::from_millis(10);
     core.watchdog.drain();
+    rest::end(core);
     let limit = core.broker().limits.drain_timeout;
     let finished = async {
         while core.open() > 0 {

@@ -17,6 +17,7 @@ mod held;
 mod leaks;
 mod operations;
 mod paths;
+mod rest;
 mod slow;
 mod spelled;
 mod tls;
