@@ -14,14 +14,21 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Whether the body has more bytes than a lent buffer, as far as its head tells.
-    pub const fn is_large(self) -> bool {
-        matches!(self, Self::Length(LARGE..))
+    /// Bytes that are read of the body at once, where its head says that it is larger than a lent buffer.
+    pub const fn piece(self) -> Option<usize> {
+        match self {
+            Self::Length(HUGE..) => Some(256 * 1024),
+            Self::Length(LARGE..) => Some(64 * 1024),
+            _ => None,
+        }
     }
 }
 
 /// Bytes from which on a body is read in larger pieces: four lent buffers.
 const LARGE: u64 = 64 * 1024;
+
+/// Bytes from which on the pieces are larger still.
+const HUGE: u64 = 512 * 1024;
 
 /// Two readings are possible, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

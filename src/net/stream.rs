@@ -165,9 +165,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Makes room for large pieces: each costs a call into the kernel, and a lookout for the key.
-pub fn widen(buffer: &mut BytesMut) {
-    buffer.reserve(64 * 1024);
+/// Makes room for pieces of so many bytes: each costs a call into the kernel, and a lookout for the key.
+pub fn widen(buffer: &mut BytesMut, piece: usize) {
+    buffer.reserve(piece);
 }
 
 /// Reads once into the buffer's spare room, of which there is always a useful amount.

@@ -103,8 +103,8 @@ impl H1Caller {
     /// Gets ready for a request framed so.
     pub fn expect(&mut self, framing: Framing, manners: Manners) {
         self.body = Body::new(framing);
-        if framing.is_large() {
-            widen(&mut self.input);
+        if let Some(piece) = framing.piece() {
+            widen(&mut self.input, piece);
         }
         self.shown = 0;
         self.received = 0;

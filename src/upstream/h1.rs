@@ -238,8 +238,8 @@ impl H1 {
                 Ok(Some(Ok((length, Some(shown), framing, keep)))) => {
                     self.buffer.advance(length);
                     self.body = Body::new(framing);
-                    if framing.is_large() {
-                        widen(&mut self.buffer);
+                    if let Some(piece) = framing.piece() {
+                        widen(&mut self.buffer, piece);
                     }
                     self.keep = keep;
                     return Ok(shown);
