@@ -34,18 +34,6 @@ macro_rules! sid {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
         impl std::str::FromStr for $name {
             type Err = String;
 
@@ -170,7 +158,7 @@ macro_rules! shown {
     )*};
 }
 
-shown!(TeamId, TokenId);
+shown!(AccountSid, KeySid, TeamId, TokenId);
 
 /// Names one request in answers, logs and the audit: 32 hex digits. Kept as text, since text is all it is used as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
