@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 /// Bytes of an answer's head, at most.
@@ -53,6 +53,7 @@ pub struct H1 {
 /// What a wait for the socket came to.
 enum Moved {
     Written(usize),
+    Flushed,
     Read(usize),
 }
 
@@ -136,29 +137,18 @@ impl H1 {
         Ok(answered)
     }
 
-    /// Writes all parts. If the upstream begins to answer while it does not read, gives up and says `true`.
+    /// Writes all parts. If the upstream begins to answer while it does not read, or before it breaks the connection, gives
+    /// up and says `true`.
     async fn write(&mut self, parts: &[&[u8]]) -> Result<bool, LaneError> {
         let mut done = 0;
-        let total: usize = parts.iter().map(|part| part.len()).sum();
-        while done < total {
-            let written = poll_fn(|cx| {
-                let slices = slices(parts, done);
-                let count = slices.iter().take_while(|slice| !slice.is_empty()).count();
-                let stream = Pin::new(&mut self.stream);
-                // One piece: the plain call is cheaper in the kernel than the one for many.
-                let written = match &slices[..count] {
-                    [only] => stream.poll_write(cx, only),
-                    several => stream.poll_write_vectored(cx, several),
-                };
-                match written {
-                    Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(done) => Poll::Ready(done.map(Moved::Written)),
-                    // Not reading: perhaps it answers, and waits for us to read.
-                    Poll::Pending => poll_read_buf(&mut self.stream, &mut self.buffer, cx).map_ok(Moved::Read),
-                }
-            })
-            .await;
-            match written {
+        loop {
+            let moved = poll_fn(|cx| match self.poll_out(parts, done, cx) {
+                // Not reading: perhaps it answers, and waits for us to read.
+                Poll::Pending => poll_read_buf(&mut self.stream, &mut self.buffer, cx).map_ok(Moved::Read),
+                moved @ Poll::Ready(_) => moved,
+            });
+            match moved.await {
+                Ok(Moved::Flushed) => return Ok(false),
                 Ok(Moved::Written(bytes)) => {
                     done += bytes;
                     self.begun = true;
@@ -166,15 +156,28 @@ impl H1 {
                 Ok(Moved::Read(1..)) if !self.answer_begun() => {}
                 Ok(Moved::Read(_)) => return Ok(true),
                 // A refusal may already be on its way to us: read it rather than report a broken pipe.
-                Err(_) if !self.buffer.is_empty() || (done > 0 && self.drain_refusal().await) => return Ok(true),
-                Err(error) if done == 0 && !self.begun => return Err(LaneError::Unsent(error)),
+                Err(_) if !self.buffer.is_empty() || (self.begun && self.drain_refusal().await) => return Ok(true),
+                Err(error) if !self.begun => return Err(LaneError::Unsent(error)),
                 Err(error) => return Err(LaneError::Broken { clean: true, error }),
             }
         }
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx))
-            .await
-            .map_err(|error| LaneError::Broken { clean: true, error })?;
-        Ok(false)
+    }
+
+    /// Writes on behind the first `done` bytes of `parts`; flushes once all are written.
+    fn poll_out(&mut self, parts: &[&[u8]], done: usize, cx: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+        let slices = slices(parts, done);
+        let count = slices.iter().take_while(|slice| !slice.is_empty()).count();
+        let stream = Pin::new(&mut self.stream);
+        // One piece: the plain call is cheaper in the kernel than the one for many.
+        let written = match &slices[..count] {
+            [] => return stream.poll_flush(cx).map_ok(|()| Moved::Flushed),
+            [only] => stream.poll_write(cx, only),
+            several => stream.poll_write_vectored(cx, several),
+        };
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => written.map_ok(Moved::Written),
+        }
     }
 
     /// After a failed write: whether an answer was sent before the connection broke.

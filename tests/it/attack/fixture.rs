@@ -145,6 +145,14 @@ impl Fixture {
         secure(stream, &Arc::new(client(&self.trusted, None, &[alpn])), host).expect("a leaf")
     }
 
+    /// Does `what` while the broker stands still.
+    pub fn paused(&self, what: impl FnOnce()) {
+        let broker = self.broker.as_ref().expect("it runs");
+        broker.pause();
+        what();
+        broker.signal(Signal::CONT);
+    }
+
     /// A connection to the broker.
     pub fn talk(&self) -> Talk {
         Talk::open(self.at, &self.log)

@@ -8,6 +8,7 @@
 
 mod audit;
 mod bodies;
+mod early;
 mod fixture;
 mod framing;
 mod h2;

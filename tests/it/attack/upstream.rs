@@ -294,69 +294,6 @@ fn what_may_have_been_done_is_not_done_twice() {
     fixture.end();
 }
 
-/// Answers before the body has come, and keeps the connection open.
-fn early(exchange: &mut Exchange) -> After {
-    match exchange.heard.value("x-case") {
-        "early" => {
-            exchange.answer("413 Payload Too Large", "Content-Type: text/plain\r\n", b"too much");
-            // The next head, if any, would stand in the middle of the body.
-            while exchange.more() {}
-            After::Close
-        }
-        "unasked" => {
-            exchange.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
-            let length = exchange.body().len().to_string();
-            exchange.answer("200 OK", "", length.as_bytes())
-        }
-        _ => {
-            let length = exchange.body().len().to_string();
-            exchange.answer("200 OK", "", length.as_bytes())
-        }
-    }
-}
-
-#[test]
-fn an_early_answer_comes_through_and_its_connection_is_not_used_again() {
-    let fixture = Fixture::start_with("response_timeout = \"30s\"", "cores = 1", early);
-    for framing in ["Content-Length: 5000000\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let mut talk = fixture.talk();
-        talk.send(fixture.request("POST", MESSAGES, &format!("X-Case: early\r\n{framing}"), b""));
-        let answer = talk.answer().expect("an answer");
-        fixture.note(&answer);
-        assert_eq!((answer.status, answer.header("connection")), (413, Some("close")), "{answer:?}");
-        assert_eq!(answer.text(), "too much");
-        assert!(talk.answer().is_none() && talk.end() == Some(End::Closed));
-        let next = fixture.ask("GET", MESSAGES, "", b"").expect("an answer");
-        assert_eq!((next.status, next.text()), (200, "0"));
-    }
-    // In the midst of a body that does not stop.
-    let mut talk = fixture.talk();
-    talk.send(fixture.request("POST", MESSAGES, "X-Case: early\r\nContent-Length: 10000000\r\n", b""));
-    while talk.send([b'x'; 16384]) && talk.quiet() {}
-    let answer = talk.answer().expect("an answer");
-    fixture.note(&answer);
-    assert_eq!(answer.status, 413);
-    let next = fixture.ask("GET", MESSAGES, "", b"").expect("an answer");
-    assert_eq!((next.status, next.text()), (200, "0"));
-    // A body that was read whole before it was sent (it may name an account) is cut short in the same way.
-    let body = vec![b'x'; 9_000_000];
-    let form = "Content-Type: application/x-www-form-urlencoded\r\nX-Case: early\r\n";
-    let path = MESSAGES.replace("Messages.json", "IncomingPhoneNumbers/PN00000000000000000000000000000001.json");
-    let answer = fixture.ask("POST", &path, form, &body).expect("an answer");
-    assert_eq!(answer.status, 413, "{answer:?}");
-    let next = fixture.ask("GET", MESSAGES, "", b"").expect("an answer");
-    assert_eq!((next.status, next.text()), (200, "0"));
-    // Interim answers that nobody asked for do not end the upload.
-    let mut talk = fixture.talk();
-    talk.send(fixture.request("POST", MESSAGES, "X-Case: unasked\r\nContent-Length: 100000\r\n", b"first"));
-    std::thread::sleep(Duration::from_millis(100));
-    talk.send(vec![b'y'; 99_995]);
-    let answer = talk.answer().expect("an answer");
-    fixture.note(&answer);
-    assert_eq!((answer.status, answer.text()), (200, "100000"));
-    fixture.end();
-}
-
 /// Never answers, or stalls in the head or in the body.
 fn slow(exchange: &mut Exchange) -> After {
     match exchange.heard.value("x-case") {

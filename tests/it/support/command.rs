@@ -90,15 +90,28 @@ impl Running {
     /// any more: it is a zombie whose last thread ends when the kernel lets go.
     #[track_caller]
     pub fn until_ended(&self) {
+        self.until(" Z");
+    }
+
+    /// Holds it where it is until a `SIGCONT`.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        self.until(" T");
+    }
+
+    /// Waits until the kernel says that it is in this state.
+    #[track_caller]
+    fn until(&self, state: &str) {
         let stat = format!("/proc/{}/stat", self.child.id());
         for _ in 0..600 {
             let stat = std::fs::read_to_string(&stat).expect("nobody has waited for it");
-            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")) {
+            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(state)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("it does not end");
+        panic!("it does not come to{state}");
     }
 
     /// Asks it to end, and gives its exit code and everything that it said on either output.

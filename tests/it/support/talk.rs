@@ -57,6 +57,20 @@ impl Talk {
         }
     }
 
+    /// Writes as many of so many bytes as the buffers on the way hold, slowly enough for each piece to be read alone.
+    pub fn fill(&mut self, bytes: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("an option");
+        let (piece, mut sent) = ([b'x'; 16 * 1024], 0);
+        while sent < bytes {
+            std::thread::sleep(Duration::from_millis(1));
+            match self.stream.write(&piece[..piece.len().min(bytes - sent)]) {
+                Ok(written) => sent += written,
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
     /// Says that nothing more will come.
     pub fn hang_up(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);

@@ -307,5 +307,6 @@ fn serve(stream: TcpStream, state: Arc<State>, play: &(impl Fn(&mut Exchange) ->
         exchange.body();
     }
     let _ = exchange.stream.shutdown(Shutdown::Both);
+    drop(exchange);
     counted.open.fetch_sub(1, Ordering::SeqCst);
 }
