@@ -81,8 +81,8 @@ pub enum Failure {
 
 /// Why a try failed.
 enum Failed {
-    /// The connection broke before a byte of an answer; `unsent`: and before a byte of the request was taken.
-    Broken { unsent: bool, detail: String },
+    /// The connection broke before a byte of an answer; `unprocessed`: and nothing was done for the request.
+    Broken { unprocessed: bool, detail: String },
     /// For good.
     Final(Reason, String),
     /// The caller hung up.
@@ -91,8 +91,9 @@ enum Failed {
 
 /// Sends the request and streams the answer to the caller.
 ///
-/// A request is sent again, once, only on a connection that had been idle and that broke before a byte of an answer, and
-/// only if nothing of it was taken or if it is safe and has no body: nothing that may have been processed is repeated.
+/// A request is sent again, once, only if nothing of it was taken or the upstream says that it was not processed, and its
+/// body is still here; or if it is safe, has no body, and its connection had been idle and broke before a byte of an
+/// answer. Nothing that may have been processed is repeated.
 ///
 /// `end` is called with the whole of what became of it, and waited for, before the answer's last bytes go out.
 ///
@@ -107,23 +108,26 @@ pub async fn relay(
 ) -> Result<Done, Failure> {
     let mut done = Done::default();
     let mut again = false;
-    let (lane, mut plan) = loop {
+    let (lane, tried) = loop {
         let mut lane = match route.idle_lane() {
             Some(lane) if !again => lane,
             _ => route.new_lane().await.map_err(|error| dial_failure(&error))?,
         };
-        let mut attempt = Attempt { caller, lane: &mut lane, exchange, watch, bytes_in: &mut done.bytes_in };
-        match attempt.run().await {
-            Ok(plan) => break (lane, plan),
-            Err(Failed::Broken { unsent, .. })
-                if !again && lane.reused() && (unsent || (exchange.safe && exchange.framing == Framing::Length(0))) =>
-            {
-                again = true;
-            }
-            Err(Failed::Broken { detail, .. }) => return Err(refuse(Reason::UpstreamUnreachable, detail, &done)),
-            Err(Failed::Final(reason, detail)) => return Err(refuse(reason, detail, &done)),
-            Err(Failed::Gone) => return Err(Failure::Gone { done }),
+        let mut attempt = Attempt { caller, lane: &mut lane, exchange, watch, held: 0, begun: false, bytes_in: 0 };
+        let tried = attempt.run().await;
+        if !again && attempt.may_repeat(&tried) {
+            again = true;
+            continue;
         }
+        attempt.take(attempt.held);
+        done.bytes_in = attempt.bytes_in;
+        break (lane, tried);
+    };
+    let mut plan = match tried {
+        Ok(plan) => plan,
+        Err(Failed::Broken { detail, .. }) => return Err(refuse(Reason::UpstreamUnreachable, detail, &done)),
+        Err(Failed::Final(reason, detail)) => return Err(refuse(reason, detail, &done)),
+        Err(Failed::Gone) => return Err(Failure::Gone { done }),
     };
     done.status = plan.status;
     done.close = plan.close;
@@ -154,8 +158,8 @@ impl From<LaneError> for Failed {
     fn from(error: LaneError) -> Self {
         let detail = error.to_string();
         match error {
-            LaneError::Unsent(_) => Self::Broken { unsent: true, detail },
-            LaneError::Broken { clean: true, .. } => Self::Broken { unsent: false, detail },
+            LaneError::Unprocessed(_) => Self::Broken { unprocessed: true, detail },
+            LaneError::Broken { clean: true, .. } => Self::Broken { unprocessed: false, detail },
             LaneError::Broken { .. } | LaneError::BadAnswer(_) => Self::Final(Reason::UpstreamUnreachable, detail),
         }
     }
@@ -181,7 +185,11 @@ struct Attempt<'a, 'x, C> {
     lane: &'a mut Lane,
     exchange: &'a Exchange<'x>,
     watch: &'a Watch,
-    bytes_in: &'a mut u64,
+    /// Bytes of the body that were sent and are still here: all of it, as long as no answer has come.
+    held: usize,
+    /// Part of the body is gone: it can't be sent again.
+    begun: bool,
+    bytes_in: u64,
 }
 
 impl<C: Caller> Attempt<'_, '_, C> {
@@ -194,8 +202,12 @@ impl<C: Caller> Attempt<'_, '_, C> {
         last &= !(exchange.framing == Framing::Chunked && taken == 0);
         let sent = self.lane.send(exchange.head, exchange.framing, first, last);
         self.watch.within(exchange.body_timeout, sent).await.map_err(|_| late())??;
-        self.caller.consume(taken);
-        *self.bytes_in += taken as u64;
+        if last {
+            self.held = taken;
+        } else {
+            self.begun = true;
+            self.take(taken);
+        }
         let whole = last || self.upload().await?;
         let scratch = self.caller.scratch();
         let read = self.lane.head(exchange.head_request, |head, framing| Plan::read(head, framing, exchange, scratch));
@@ -205,6 +217,19 @@ impl<C: Caller> Attempt<'_, '_, C> {
             self.read_refusal(&mut plan).await?;
         }
         Ok(plan)
+    }
+
+    /// Whether the request may be sent once more.
+    fn may_repeat(&self, tried: &Result<Plan, Failed>) -> bool {
+        let Err(Failed::Broken { unprocessed, .. }) = tried else { return false };
+        let harmless = self.exchange.safe && self.exchange.framing == Framing::Length(0);
+        (*unprocessed && !self.begun) || (self.lane.reused() && harmless)
+    }
+
+    /// Is done with bytes of the body.
+    fn take(&mut self, bytes: usize) {
+        self.caller.consume(bytes);
+        self.bytes_in += bytes as u64;
     }
 
     /// Sends the rest of the body; `false` if the upstream answered before it had all of it.
@@ -221,8 +246,7 @@ impl<C: Caller> Attempt<'_, '_, C> {
             }
             let sent = self.lane.send_more(data);
             let answered = self.watch.within(self.exchange.body_timeout, sent).await.map_err(|_| late())??;
-            self.caller.consume(taken);
-            *self.bytes_in += taken as u64;
+            self.take(taken);
             if answered || taken == 0 {
                 return Ok(taken == 0);
             }

@@ -157,7 +157,7 @@ impl H1 {
                 Ok(Moved::Read(_)) => return Ok(true),
                 // A refusal may already be on its way to us: read it rather than report a broken pipe.
                 Err(_) if !self.buffer.is_empty() || (self.begun && self.drain_refusal().await) => return Ok(true),
-                Err(error) if !self.begun => return Err(LaneError::Unsent(error)),
+                Err(error) if !self.begun => return Err(LaneError::Unprocessed(error)),
                 Err(error) => return Err(LaneError::Broken { clean: true, error }),
             }
         }

@@ -100,6 +100,17 @@ impl Multiplex {
         self.ready_sender().is_some()
     }
 
+    /// Requests under way, those that wait for a stream included.
+    pub fn load(&self) -> usize {
+        // The first is this one's own.
+        Rc::strong_count(&self.link) - 1
+    }
+
+    /// Whether a request would have a stream at once.
+    pub fn has_room(&self) -> bool {
+        self.load() < self.sender.current_max_send_streams()
+    }
+
     /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.
     pub fn lane(&self, reused: bool) -> Option<H2> {
         self.ready_sender().map(|sender| H2 {
@@ -177,7 +188,7 @@ impl H2 {
     }
 
     pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
-        let unsent = |error| LaneError::Unsent(io::Error::other(error));
+        let unsent = |error| LaneError::Unprocessed(io::Error::other(error));
         let head = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
         poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(unsent)?;
         let whole = end && first.is_empty();
@@ -299,7 +310,17 @@ impl H2 {
 
 /// h2's error as ours.
 fn broken(error: h2::Error, nothing_yet: bool) -> LaneError {
+    if nothing_yet && is_unprocessed(&error) {
+        return LaneError::Unprocessed(io::Error::other(error));
+    }
     LaneError::Broken { clean: nothing_yet, error: io::Error::other(error) }
+}
+
+/// Whether the upstream says that it has not looked at the request: it refused the stream (RFC 9113 §8.7), or its goodbye
+/// names an earlier stream as the last (§6.8; h2 fails the streams behind that one, and no others, with the goodbye).
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
 }
 
 /// What the head says of the body's length, if it says one thing.

@@ -18,8 +18,8 @@ pub enum Lane {
 /// Why a request got no whole answer.
 #[derive(Debug)]
 pub enum LaneError {
-    /// Not one byte of the request was taken: it can't have been processed.
-    Unsent(io::Error),
+    /// Not one byte of the request was taken, or the upstream says that it did not look at it.
+    Unprocessed(io::Error),
     /// The connection broke, before any byte of an answer if `clean`.
     Broken {
         /// Whether not one byte of an answer had arrived.
@@ -34,7 +34,7 @@ pub enum LaneError {
 impl fmt::Display for LaneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsent(error) | Self::Broken { error, .. } => write!(f, "the connection broke: {error}"),
+            Self::Unprocessed(error) | Self::Broken { error, .. } => write!(f, "the connection broke: {error}"),
             Self::BadAnswer(what) => write!(f, "bad answer: {what}"),
         }
     }

@@ -4,6 +4,7 @@
 //! reached, [`Route::idle_lane`] and [`Route::new_lane`] hand out connections, and [`Lane`] carries one request at a time
 //! over HTTP/1.1 or HTTP/2. [`Pool::tend`] opens connections before requests need them.
 
+mod bundle;
 mod connect;
 pub mod control;
 mod h1;

@@ -1,5 +1,6 @@
 //! One core's connections, by upstream host.
 
+use super::bundle::Bundle;
 use super::connect::{Connector, DialError};
 use super::h1::H1;
 use super::h2::Multiplex;
@@ -49,7 +50,7 @@ pub struct Route {
     connector: Connector,
     settings: Settings,
     idle: RefCell<Vec<Idle>>,
-    http2: RefCell<Option<Multiplex>>,
+    http2: Bundle,
     warmth: Warmth,
     buffers: Rc<Buffers>,
 }
@@ -104,7 +105,7 @@ impl Pool {
             connector: self.connector.clone(),
             settings: self.settings,
             idle: RefCell::default(),
-            http2: RefCell::default(),
+            http2: Bundle::default(),
             warmth: Warmth::default(),
             buffers: Rc::clone(&self.buffers),
         });
@@ -151,12 +152,10 @@ impl Route {
         &self.host
     }
 
-    /// An idle connection, or none: never waits.
+    /// An idle connection or a stream of one that is shared, or none: never waits.
     pub fn idle_lane(self: &Rc<Self>) -> Option<Lane> {
         self.warmth.used();
-        if let Some(multiplex) = &*self.http2.borrow()
-            && let Some(lane) = multiplex.lane(true)
-        {
+        if let Some(lane) = self.http2.lane() {
             return Some(Lane::H2(lane));
         }
         loop {
@@ -168,18 +167,25 @@ impl Route {
         }
     }
 
-    /// A new connection.
+    /// A new connection, or a stream of one that others are opening.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn new_lane(self: &Rc<Self>) -> Result<Lane, DialError> {
-        match self.open().await? {
-            Opened::H1(h1) => Ok(Lane::H1(h1)),
-            Opened::H2(multiplex) => {
+        if let Some(lane) = self.http2.next_lane().await {
+            return Ok(Lane::H2(lane));
+        }
+        let growing = self.http2.grow();
+        match self.open().await {
+            Ok(Opened::H1(h1)) => Ok(Lane::H1(h1)),
+            Ok(Opened::H2(multiplex)) => {
                 let lane = multiplex.lane(false);
-                *self.http2.borrow_mut() = Some(multiplex);
+                self.http2.keep(multiplex);
+                drop(growing);
                 lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
             }
+            // An upstream that takes no more connections: there may be one to wait for.
+            Err(error) => self.http2.any_lane().map(Lane::H2).ok_or(error),
         }
     }
 
@@ -200,18 +206,19 @@ impl Route {
             idle.age += 1;
             idle.age <= self.settings.idle_ticks && !idle.h1.stirred()
         });
-        let multiplexed = self.http2.borrow().as_ref().is_some_and(Multiplex::is_open);
-        if self.warmth.tick(multiplexed || !idle.is_empty() || self.settings.idle == 0) {
+        self.http2.tend();
+        if self.warmth.tick(self.http2.is_open() || !idle.is_empty() || self.settings.idle == 0) {
             tokio::task::spawn_local(Rc::clone(self).open_spare());
         }
     }
 
     async fn open_spare(self: Rc<Self>) {
+        let _growing = self.http2.grow();
         let opened = self.open().await;
         self.warmth.opened(opened.is_ok());
         match opened {
             Ok(Opened::H1(h1)) => self.give_back(h1.rested()),
-            Ok(Opened::H2(multiplex)) => *self.http2.borrow_mut() = Some(multiplex),
+            Ok(Opened::H2(multiplex)) => self.http2.keep(multiplex),
             Err(error) => tracing::debug!(host = self.host(), %error, "no connection could be opened beforehand"),
         }
     }

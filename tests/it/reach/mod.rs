@@ -6,5 +6,6 @@ mod jwt;
 mod listener;
 mod pairs;
 mod pieces;
+mod streams;
 pub mod wire;
 pub mod world;

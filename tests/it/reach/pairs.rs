@@ -32,9 +32,9 @@ const PIECES: usize = 96;
 
 /// Which HTTP each side speaks.
 #[derive(Clone, Copy, Debug)]
-struct Pair {
-    near: &'static str,
-    far: &'static str,
+pub struct Pair {
+    pub near: &'static str,
+    pub far: &'static str,
 }
 
 /// What is announced of trailers, by callers and the upstream alike: hyper sends no others over HTTP/1.1.
@@ -48,7 +48,7 @@ const PAIRS: [Pair; 4] = [
 ];
 
 /// A broker with an upstream of the test's own.
-struct Between {
+pub struct Between {
     pair: Pair,
     _folder: TempDir,
     _broker: Running,
@@ -61,12 +61,21 @@ struct Between {
 
 impl Between {
     async fn start(pair: Pair) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        Self::before(pair, stopped, async |own| upstream(own, pair.far, stop).await).await
+    }
+
+    /// A broker before an upstream that is given its certificate.
+    pub async fn before(
+        pair: Pair,
+        stopped: mpsc::Receiver<()>,
+        upstream: impl AsyncFnOnce(&Issued) -> SocketAddr,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ca = Authority::new("servers");
         ca.server("sidekey.test").write(folder.path(), "server");
         std::fs::write(folder.path().join("roots.pem"), ca.0.pem()).expect("a file");
-        let (stop, stopped) = mpsc::channel();
-        let upstream = upstream(&ca.server("localhost"), pair.far, stop).await;
+        let upstream = upstream(&ca.server("localhost")).await;
         let made = run(folder.path(), &["token", "generate", "--output", "json"]).json();
         let config = format!(
             r#"
@@ -106,7 +115,7 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
         tokio::time::timeout(Duration::from_mins(1), heard).await.expect("the upstream is told");
     }
 
-    async fn caller(&self) -> Caller {
+    pub async fn caller(&self) -> Caller {
         let config = Arc::new(client(&[self.ca.root()], None, &[self.pair.near]));
         let name = ServerName::try_from("sidekey.test").expect("a name");
         let tcp = TcpStream::connect(self.at).await.expect("a listener");
@@ -124,7 +133,7 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
         }
     }
 
-    fn request(&self, method: &str, case: &str, body: Pieces) -> Request<Pieces> {
+    pub fn request(&self, method: &str, case: &str, body: Pieces) -> Request<Pieces> {
         let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json?Case={case}");
         let uri = if self.pair.near == "h2" { format!("https://sidekey.test{path}") } else { path };
         let request = Request::builder().method(method).uri(uri).header("authorization", &self.proof);
@@ -139,13 +148,13 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
 }
 
 /// A caller's connection.
-enum Caller {
+pub enum Caller {
     H1(http1::SendRequest<Pieces>),
     H2(http2::SendRequest<Pieces>),
 }
 
 impl Caller {
-    async fn send(&mut self, request: Request<Pieces>) -> Response<Incoming> {
+    pub async fn send(&mut self, request: Request<Pieces>) -> Response<Incoming> {
         let sent = async {
             match self {
                 Self::H1(sender) => sender.send_request(request).await,
@@ -156,8 +165,8 @@ impl Caller {
     }
 }
 
-/// An upstream that speaks `alpn` alone, and does what `Case` says.
-async fn upstream(own: &Issued, alpn: &str, stopped: mpsc::Sender<()>) -> SocketAddr {
+/// Shakes hands as a server that speaks `alpn` alone.
+pub fn acceptor(own: &Issued, alpn: &str) -> TlsAcceptor {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
     let config = ServerConfig::builder_with_provider(sidekey::tls::provider())
         .with_safe_default_protocol_versions()
@@ -166,7 +175,12 @@ async fn upstream(own: &Issued, alpn: &str, stopped: mpsc::Sender<()>) -> Socket
         .with_single_cert(vec![own.der.clone()], key);
     let mut config = config.expect("a pair");
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// An upstream that speaks `alpn` alone, and does what `Case` says.
+async fn upstream(own: &Issued, alpn: &str, stopped: mpsc::Sender<()>) -> SocketAddr {
+    let acceptor = acceptor(own, alpn);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move {
