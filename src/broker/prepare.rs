@@ -8,7 +8,7 @@ use crate::authn::jwt::Coming;
 use crate::authn::{Caller, Presented, Refusal};
 use crate::error::Reason;
 use crate::forward::BodyFault;
-use crate::http1::{Framing, FramingError, RequestHead, request_framing};
+use crate::http1::{Field, Framing, FramingError, RequestHead, request_framing};
 use crate::ids::{AccountSid, RequestId, TokenId};
 use crate::inject::{Outbound, inject};
 use crate::keys::{Lease, lease};
@@ -154,7 +154,7 @@ impl Broker {
         let host = host_field(head);
         let (parts, mut facts) = read(head, host);
         let now = opened.guard.unix_seconds();
-        let caller = match self.caller(head, connection, parts, now) {
+        let caller = match self.caller(head, connection, now) {
             Ok(caller) => caller,
             Err(refusal) => {
                 if let (Some(coming), false) = (refusal.coming, opened.waited) {
@@ -248,7 +248,7 @@ impl Broker {
         let (parts, mut facts) = read(head, host);
         let mut stop = Stop::because(fault.reason(), fault.text());
         let now = self.clock.unix_seconds();
-        let Ok(caller) = self.caller(head, connection, parts, now) else { return self.refuse(opened, &facts, &stop) };
+        let Ok(caller) = self.caller(head, connection, now) else { return self.refuse(opened, &facts, &stop) };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
         let line = Line { broker: self, head, host, connection, caller: &caller, inspected: None, now };
@@ -258,6 +258,30 @@ impl Broker {
         stop.operation = judged.map(|judged| judged.grant.operation().name());
         facts.operation = stop.operation;
         self.refuse(opened, &facts, &stop)
+    }
+
+    /// A refusal of a head that HTTP/1.1 can't say, for whoever proves to be somebody: 401 outranks 400.
+    pub fn refuse_head(
+        &self,
+        opened: Opened,
+        fields: &[Field<'_>],
+        connection: &Connection,
+        (method, what): (&str, &str),
+    ) -> Prepared {
+        let proxied = method == "CONNECT";
+        let presented = Presented { fields, proxied, connection: connection.proof.as_ref() };
+        let mut facts = Facts { method: method.as_bytes(), ..Facts::default() };
+        match self.authn.authenticate(&presented, opened.guard.unix_seconds()) {
+            Ok(caller) => {
+                facts.team = Some(&caller.team().id);
+                facts.proof_id = Some(caller.proof_id().as_str());
+                self.refuse(opened, &facts, &Stop::because(Reason::MalformedRequest, what))
+            }
+            Err(refusal) => {
+                facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
+                self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why))
+            }
+        }
     }
 
     fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
@@ -285,19 +309,10 @@ impl Broker {
         })))
     }
 
-    fn caller(
-        &self,
-        head: &RequestHead<'_, '_>,
-        connection: &Connection,
-        parts: Option<Parts<'_>>,
-        now: u64,
-    ) -> Result<Caller, Refusal> {
-        let presented = Presented {
-            fields: head.fields,
-            proxied: parts.is_some_and(|parts| parts.authority.is_some()),
-            connection: connection.proof.as_ref(),
-        };
-        self.authn.authenticate(&presented, now)
+    fn caller(&self, head: &RequestHead<'_, '_>, connection: &Connection, now: u64) -> Result<Caller, Refusal> {
+        // A target that is no path was meant for a proxy, also where it is malformed: its proof is looked at first.
+        let proxied = !head.target.starts_with('/');
+        self.authn.authenticate(&Presented { fields: head.fields, proxied, connection: connection.proof.as_ref() }, now)
     }
 }
 
@@ -371,7 +386,8 @@ impl<'b> Line<'_, '_, 'b> {
         if judged.address.mode() == Mode::Host {
             return None;
         }
-        let host = self.host.ok().flatten()?;
+        // HTTP/1.0 may name no host: a link that names none either leads back to where the caller came from.
+        let Some(host) = self.host.ok().flatten() else { return Some(Rc::from("")) };
         let scheme = if self.connection.secure { "https://" } else { "http://" };
         // A connection's requests nearly all name the same host: one text serves them all.
         let mut known = self.connection.links.borrow_mut();

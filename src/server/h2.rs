@@ -2,8 +2,7 @@
 
 use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
-use crate::broker::{Broker, Connection, HeldBody, Inspected, Prepared, Preread};
-use crate::error::Reason;
+use crate::broker::{Broker, Connection, HeldBody, Inspected, Opened, Prepared, Preread};
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Field, RequestHead, check_fields};
 use crate::net::{Pulse, Stream, Watch, cork};
@@ -152,7 +151,7 @@ async fn run(
 ) {
     let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
         Ok(head) => broker.prepare(opened, &head.view(), connection, None),
-        Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+        Err(what) => unsayable(broker, opened, parts, (connection, what)),
     };
     let mut prepared = judge(broker.open(connection), caller);
     if let Prepared::Wait(wait) = prepared {
@@ -169,17 +168,29 @@ async fn run(
         Err(BodyFault::Gone) => return broker.metrics.aborted(),
         Err(fault) => match Head::read(parts, caller) {
             Ok(head) => broker.refuse_body(opened, &head.view(), connection, *fault),
-            Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+            Err(what) => unsayable(broker, opened, parts, (connection, what)),
         },
         Ok(body) => match Head::read(parts, caller) {
             Ok(head) => {
                 broker.prepare(opened, &head.view(), connection, Some(&Inspected::new(&head.view(), body.bytes())))
             }
-            Err(what) => broker.refuse_unread(opened, Reason::MalformedRequest, what),
+            Err(what) => unsayable(broker, opened, parts, (connection, what)),
         },
     };
     let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
     finish(broker, &mut Preread::new(caller, body), prepared, watch).await;
+}
+
+/// Refuses a head that HTTP/1.1 can't say.
+fn unsayable(
+    broker: &Broker,
+    opened: Opened,
+    parts: &http::request::Parts,
+    (connection, what): (&Connection, &str),
+) -> Prepared {
+    let fields: Vec<Field<'_>> =
+        parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+    broker.refuse_head(opened, &fields, connection, (parts.method.as_str(), what))
 }
 
 /// Carries or answers; how it ended is the stream's business alone.

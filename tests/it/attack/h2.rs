@@ -167,6 +167,15 @@ fn a_head_that_says_two_things_is_refused() {
         asker.refused(&[(":method", "CONNECT"), (":authority", host), ("proxy-authorization", &proof)]);
     }
     asker.frames = Asker::connect(&fixture, None);
+    // Who proves nothing is told that and nothing else.
+    let strange: [&[(&str, &str)]; 2] = [
+        &[(":method", "CONNECT"), (":authority", "api.twilio.com:443")],
+        &and(&without(&usual, "authorization"), &[("host", "x")]),
+    ];
+    for headers in strange {
+        assert_eq!(asker.ask(headers, b"").status(), Some(401), "{headers:?}");
+    }
+    assert_eq!(asker.ask(&and(&usual, &[("host", "x")]), b"").status(), Some(400));
     assert_eq!(asker.ask(&and(&usual, &[("te", "trailers"), ("host", "sidekey.test")]), b"").status(), Some(200));
     // hyper cuts a fragment off before anybody sees it: what is judged is what goes on.
     let path = format!("{MESSAGES}#/../Keys.json");

@@ -61,6 +61,13 @@ fn an_absolute_form_goes_by_the_proxys_proof_which_ends_at_the_broker() {
         let answer = ask(&mut dial(world.proxy), &format!("GET {target}"), &[("Host", host), proof], "");
         assert_eq!((answer.status, answer.header("sidekey-error")), (403, Some("host_not_allowed")), "{target}");
     }
+    // Also where the target is malformed: 401 is for no proof, and there is one.
+    for target in ["http://api.twilio.com", "http://api.twilio.com?x=1", "ftp://api.twilio.com/x", "x"] {
+        let answer = ask(&mut dial(world.proxy), &format!("GET {target}"), &[host, proof], "");
+        assert_eq!((answer.status, answer.header("sidekey-error")), (400, Some("malformed_request")), "{target}");
+        let answer = ask(&mut dial(world.proxy), &format!("GET {target}"), &[host], "");
+        assert_eq!((answer.status, answer.header("sidekey-error")), (401, Some("unauthenticated")), "{target}");
+    }
     for seen in world.upstream.sandbox.requests().1 {
         assert!(seen.headers.iter().all(|name| !name.as_str().starts_with("proxy-")), "{:?}", seen.headers);
         assert_eq!(seen.sid.as_deref(), Some(world.key.0.as_str()));
@@ -74,6 +81,17 @@ fn links_inside_a_tunnel_stay_twilios() {
     let list = ask(&mut tunnel, "GET /v1/Services", &[("Host", "messaging.twilio.com")], "").json();
     let url = list["meta"]["url"].as_str().expect("a link");
     assert!(url.starts_with("https://messaging.twilio.com/v1/Services"), "{url}");
+}
+
+#[test]
+fn links_for_a_caller_that_names_no_host_lead_back_too() {
+    let world = World::start("");
+    let mut stream = dial(world.proxy);
+    let head = format!("GET /messaging.twilio.com/v1/Services HTTP/1.0\r\nAuthorization: {}\r\n\r\n", world.basic());
+    stream.write_all(head.as_bytes()).expect("sent");
+    let list = read(&mut stream).json();
+    let url = list["meta"]["url"].as_str().expect("a link");
+    assert!(url.starts_with("/messaging.twilio.com/v1/Services?"), "{url}");
 }
 
 #[test]
