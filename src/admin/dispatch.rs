@@ -21,7 +21,11 @@ pub(super) struct Asked {
 pub(super) fn admit(parts: &Parts, head: &http::request::Parts, proven: bool) -> Result<Asked, Problem> {
     let (method, uri, headers): (&Method, _, _) = (&head.method, &head.uri, &head.headers);
     let found = find(method, uri.path());
-    let open = matches!(found, Found::Route(at, _) if ROUTES[at].open);
+    let open = match &found {
+        Found::Route(at, _) => ROUTES[*at].open,
+        Found::OtherMethod { open, .. } => *open,
+        Found::Nothing => false,
+    };
     if !open && !proven {
         authorize(parts, headers)?;
     }
@@ -29,9 +33,7 @@ pub(super) fn admit(parts: &Parts, head: &http::request::Parts, proven: bool) ->
         Found::Route(route, parameter) => {
             Ok(Asked { route, parameter: parameter.to_owned(), query: uri.query().unwrap_or_default().to_owned() })
         }
-        Found::OtherMethod(methods) => {
-            Err(Problem::new(405, "method_not_allowed", format!("this path takes {methods}")))
-        }
+        Found::OtherMethod { methods, .. } => Err(Problem::other_method(methods)),
         Found::Nothing => Err(Problem::not_found()),
     }
 }

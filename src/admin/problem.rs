@@ -13,11 +13,13 @@ pub(super) struct Problem {
     pub(super) reason: &'static str,
     /// What happened and what to do, for people. Never a secret.
     pub(super) detail: String,
+    /// What `Allow` says, which a 405 must (RFC 9110 §15.5.6).
+    pub(super) allow: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(status: u16, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, reason, detail: detail.into() }
+        Self { status, reason, detail: detail.into(), allow: None }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -26,6 +28,11 @@ impl Problem {
 
     pub(super) fn not_found() -> Self {
         Self::new(404, "not_found", "no such resource; /v1/openapi.json lists what there is")
+    }
+
+    pub(super) fn other_method(methods: String) -> Self {
+        let detail = format!("this path takes {methods}");
+        Self { allow: Some(methods), ..Self::new(405, "method_not_allowed", detail) }
     }
 
     pub(super) fn unauthorized() -> Self {

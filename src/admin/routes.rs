@@ -146,23 +146,28 @@ pub(super) const ROUTES: &[Route] = &{
 pub(super) enum Found<'a> {
     /// A route, and what stands for its parameter.
     Route(usize, &'a str),
-    /// The path exists; these methods do.
-    OtherMethod(String),
+    /// The path exists; these methods do. `open`: whoever asks may know.
+    OtherMethod { methods: String, open: bool },
     /// No such path.
     Nothing,
 }
 
-/// Finds the route of a request.
+/// Finds the route of a request. HEAD is GET whose body is not sent (RFC 9110 §9.3.2).
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
-    let mut others = Vec::new();
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+    let (mut others, mut open) = (Vec::new(), false);
     for (at, route) in ROUTES.iter().enumerate() {
         let Some(parameter) = fits(route.path, path) else { continue };
-        if route.method == *method {
+        if route.method == *wanted {
             return Found::Route(at, parameter);
         }
         others.push(route.method.as_str());
+        if route.method == Method::GET {
+            others.push("HEAD");
+        }
+        open |= route.open;
     }
-    if others.is_empty() { Found::Nothing } else { Found::OtherMethod(others.join(", ")) }
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethod { methods: others.join(", "), open } }
 }
 
 /// What stands for the template's parameter, or nothing for a template without one; `None` if the path doesn't fit.
@@ -197,7 +202,11 @@ mod tests {
         for path in ["/", "/v1", "/v1/teams/", "/v1/teams//tokens", "/v1/teams/a/b/c", "/v1/teams/a/tokens/"] {
             assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
         }
-        assert_eq!(find(&Method::PUT, "/v1/teams"), Found::OtherMethod("GET, POST".to_owned()));
+        assert_eq!(
+            find(&Method::PUT, "/v1/teams"),
+            Found::OtherMethod { methods: "GET, HEAD, POST".to_owned(), open: false }
+        );
+        assert_eq!(find(&Method::HEAD, "/healthz"), find(&Method::GET, "/healthz"));
     }
 
     #[test]

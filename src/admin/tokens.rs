@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::problem::Problem;
 use super::{Parts, input};
 use crate::authn::Token;
+use crate::authn::token::named;
 use crate::ids::{TeamId, TokenId};
 use crate::keys::Life;
 use crate::keys::view::{IssuedView, TokenView, moment};
@@ -40,13 +41,19 @@ pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -
     Ok(Answer::json(201, &issued))
 }
 
+/// The token that a path names. What is neither an id nor a token is not repeated: it may be half of one.
+fn known(text: &str) -> Result<TokenId, Problem> {
+    let neither = "no such token: the path ends neither in an id nor in a whole token";
+    named(text).ok_or_else(|| Problem::new(404, "unknown", neither))
+}
+
 pub(super) async fn show(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
-    let row = life.store().token(&TokenId::new(id)).await?;
+    let row = life.store().token(&known(id)?).await?;
     Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))
 }
 
 pub(super) async fn revoke(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
-    let id = TokenId::new(id);
+    let id = known(id)?;
     parts.record("token.revoke", id.as_str(), "asked").await?;
     let row = life.store().revoke_token(&id).await?;
     Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))

@@ -16,6 +16,9 @@ const SECRET: usize = 33;
 const CHECKSUM: usize = 6;
 const BODY: usize = PREFIX.len() + ID + SECRET;
 
+/// Longest text that is taken for an id, in bytes: with it a cut token shows nothing of its secret worth guessing.
+const MAX_ID: usize = PREFIX.len() + ID;
+
 /// Length of every token, in characters.
 pub const LENGTH: usize = BODY + CHECKSUM;
 
@@ -52,6 +55,13 @@ impl<'a> Token<'a> {
     pub fn id(&self) -> TokenId {
         public_part(self.0)
     }
+}
+
+/// Whom an operator names: an id, or a token itself. `None`: neither; it may be a token that was cut or mistyped, so it is not
+/// to be repeated in an error or a record.
+pub fn named(text: &str) -> Option<TokenId> {
+    let whole = Token::parse(text).map(|token| token.id());
+    whole.or_else(|| (text.len() <= MAX_ID).then(|| TokenId::new(text)))
 }
 
 /// A token just made: shown once, and never kept.

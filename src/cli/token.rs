@@ -3,8 +3,9 @@
 use super::stored::{table, with_record, with_store};
 use super::{Context, Failure, value};
 use crate::authn::Token;
+use crate::authn::token::named;
 use crate::clock::Clock;
-use crate::ids::{TeamId, TokenId};
+use crate::ids::TeamId;
 use crate::keys::view::{IssuedView, TokenView, moment};
 use crate::store::NewToken;
 use clap::Subcommand;
@@ -56,6 +57,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: &Context) -> Result<(), Failure> {
+    let name = name.filter(|name| !name.is_empty());
     let now = Clock::system().unix_seconds();
     let expires_at = expires.map(|expires| now.saturating_add(expires.as_secs()));
     let made = Token::generate();
@@ -97,7 +99,8 @@ fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
 
 /// Takes an id, or the token itself: whoever finds a leaked token has no id at hand.
 fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
-    let id = Token::parse(text).map_or_else(|| TokenId::new(text), |token| token.id());
+    let neither = "no such token: this is neither an id, as `token list` shows it, nor a whole token";
+    let id = named(text).ok_or_else(|| Failure::failed(neither))?;
     let row = with_record(context, "token.revoke", id.as_str(), async |store| store.revoke_token(&id).await)?;
     let now = Clock::system().unix_seconds();
     context.print(&TokenView::at(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))

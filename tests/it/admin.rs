@@ -50,6 +50,24 @@ fn only_health_and_metrics_are_open_and_nobody_else_learns_what_exists() {
 }
 
 #[test]
+fn a_probe_may_ask_by_head_and_another_method_is_told_what_there_is() {
+    let world = World::new();
+    let broker = world.serve();
+    let without = |method: &str, path: &str| ask(broker.admin, method, path, &[], b"").expect("an answer");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let probed = without("HEAD", path);
+        assert_eq!((probed.status, probed.body.len()), (200, 0), "HEAD {path}");
+        let other = without("POST", path);
+        assert_eq!(outcome(&other), (405, "method_not_allowed".to_owned()), "POST {path} without a token");
+        assert_eq!(other.header("allow"), Some("GET, HEAD"), "{path}");
+    }
+    assert_eq!(without("HEAD", "/v1/teams").status, 401);
+    assert_eq!(without("PUT", "/v1/teams").status, 401, "without a token nobody learns what exists");
+    assert_eq!(broker.ask_admin("HEAD", "/v1/teams", "").status, 200);
+    assert_eq!(broker.ask_admin("PUT", "/v1/teams", "").header("allow"), Some("GET, HEAD, POST"));
+}
+
+#[test]
 fn it_does_what_the_commands_do() {
     let world = World::new();
     let broker = world.serve();
@@ -95,6 +113,26 @@ fn it_does_what_the_commands_do() {
         assert_eq!(outcome(&broker.ask_admin("GET", path, "")), (404, "unknown".to_owned()), "{path}");
     }
     assert_eq!(world.json(&["team", "list"]), json!([]), "the commands see the same store");
+}
+
+#[test]
+fn a_token_where_an_id_belongs_is_repeated_nowhere() {
+    let world = World::new();
+    let broker = world.serve();
+    done(&broker, "POST", "/v1/teams", r#"{"name":"billing"}"#);
+    let issued = done(&broker, "POST", "/v1/teams/billing/tokens", "");
+    let (token, id) = (text(&issued, "token"), text(&issued, "id"));
+    let cut = &token[..token.len() - 1];
+    for method in ["GET", "DELETE"] {
+        let refused = broker.ask_admin(method, &format!("/v1/tokens/{cut}"), "");
+        assert_eq!(outcome(&refused), (404, "unknown".to_owned()));
+        assert!(!refused.text().contains(cut), "{}", refused.text());
+        assert_eq!(done(&broker, method, &format!("/v1/tokens/{token}"), "")["id"], json!(id), "it names itself");
+    }
+    let told = world.run(&["token", "revoke", cut]);
+    assert!(told.code == Some(1) && !told.stderr.contains(cut), "{told:?}");
+    let trail = done(&broker, "GET", "/v1/audit?limit=1000", "").to_string();
+    assert!(trail.contains(&id) && !trail.contains(&token[15..48]), "{trail}");
 }
 
 #[test]
