@@ -15,7 +15,7 @@ impl Life {
                 continue;
             }
             still(lock)?;
-            let entry = self.store.take_over(&entry, &self.owner).await?;
+            let Some(entry) = self.take_over(&entry).await? else { continue };
             let subject = format!("change {} of {}'s key", entry.id, entry.team);
             let outcome = self.settle(&entry).await;
             let result = outcome.as_ref().map_or_else(ToString::to_string, |()| "settled".to_owned());
@@ -26,6 +26,15 @@ impl Life {
             }
         }
         Ok(())
+    }
+
+    /// Takes an entry over; `None`: it has moved on since it was read. A revocation waits for no lock.
+    async fn take_over(&self, entry: &Entry) -> Result<Option<Entry>, LifeError> {
+        match self.store.take_over(entry, &self.owner).await {
+            Ok(entry) => Ok(Some(entry)),
+            Err(StoreError::Refused(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn settle(&self, entry: &Entry) -> Result<(), LifeError> {
@@ -69,7 +78,7 @@ impl Life {
         let now = self.swapped().await?;
         for entry in due.iter().filter(|entry| now.contains(entry)) {
             still(&lock)?;
-            let entry = self.store.take_over(entry, &self.owner).await?;
+            let Some(entry) = self.take_over(entry).await? else { continue };
             let entry = self.store.key_deleting(&entry).await?;
             self.delete_old(&entry).await?;
         }

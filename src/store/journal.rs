@@ -139,12 +139,16 @@ impl Store {
 
     /// Says that the old key is about to be deleted upstream.
     pub async fn key_deleting(&self, entry: &Entry) -> Result<Entry> {
-        self.step(entry, Step::Deleting, None).await
+        self.step(entry, Step::Deleting).await
     }
 
-    /// Says that the old key is gone upstream, and forgets it.
+    /// Says that the old key is gone upstream, and forgets it. Whoever saw it gone may say so, and twice: a revocation
+    /// waits for no lock, so another process may have taken its entry over meanwhile.
     pub async fn key_deleted(&self, entry: &Entry) -> Result<Entry> {
-        self.step(entry, Step::Done, entry.old_sid).await
+        let now = self.now();
+        let mut tx = self.write().await?;
+        let outcome = deleted(&mut tx, entry, now).await;
+        tx.finish(outcome).await
     }
 
     /// Takes the entry back: the new key, gone upstream, is forgotten.
@@ -200,17 +204,10 @@ impl Store {
         Ok(!self.read().await?.query(sql, vec![sid.as_str().into()]).await?.is_empty())
     }
 
-    async fn step(&self, entry: &Entry, step: Step, forget: Option<KeySid>) -> Result<Entry> {
+    async fn step(&self, entry: &Entry, step: Step) -> Result<Entry> {
         let now = self.now();
         let mut tx = self.write().await?;
-        let outcome = async {
-            advance(&mut tx, entry, step, now).await?;
-            if let Some(sid) = forget {
-                keys::forget(&mut tx, &sid, "('retiring', 'revoking')").await?;
-            }
-            Ok(Entry { step, ..entry.clone() })
-        }
-        .await;
+        let outcome = advance(&mut tx, entry, step, now).await.map(|()| Entry { step, ..entry.clone() });
         tx.finish(outcome).await
     }
 }
@@ -356,6 +353,22 @@ fn own_prefix(instance: &str) -> String {
     format!("sidekey:{instance}:")
 }
 
+/// Ends an entry whose old key is gone upstream, whoever saw it gone.
+async fn deleted(tx: &mut Tx, entry: &Entry, now: u64) -> Result<Entry> {
+    let sql = "UPDATE journal SET step = 'done', updated_at = ?2 WHERE id = ?1 AND step IN ('deleting', 'done')";
+    if tx.execute(sql, vec![entry.id.into(), time(now)]).await? == 0 {
+        return Err(taken_over(entry));
+    }
+    if let Some(sid) = entry.old_sid {
+        keys::forget(tx, &sid, "('retiring', 'revoking')").await?;
+    }
+    Ok(Entry { step: Step::Done, ..entry.clone() })
+}
+
+fn taken_over(entry: &Entry) -> StoreError {
+    StoreError::Refused(format!("another sidekey has taken over the change of {}'s key", entry.team))
+}
+
 /// Moves an entry on, if nobody else has.
 async fn advance(tx: &mut Tx, entry: &Entry, to: Step, now: u64) -> Result<()> {
     let sql = "UPDATE journal SET step = ?4, updated_at = ?5 WHERE id = ?1 AND step = ?2 AND owner = ?3";
@@ -367,8 +380,7 @@ async fn advance(tx: &mut Tx, entry: &Entry, to: Step, now: u64) -> Result<()> {
         time(now),
     ];
     if tx.execute(sql, values).await? == 0 {
-        let text = format!("another sidekey has taken over the change of {}'s key", entry.team);
-        return Err(StoreError::Refused(text));
+        return Err(taken_over(entry));
     }
     Ok(())
 }

@@ -91,8 +91,13 @@ async fn a_revoked_key_is_out_of_use_at_once(place: Place) {
     assert_eq!((entry.step, entry.old_sid), (Step::Deleting, Some(sid('a'))));
     assert_eq!(states(&store).await, [(sid('a'), KeyState::Revoking)]);
     assert_eq!(store.mark_key(&sid('a'), KeyState::Active).await, Ok(false), "nothing brings it back");
+    // Another process that meets the entry may take it over; that the key is gone stays so, whoever says it.
+    let taken = store.take_over(&entry, "another").await.expect("taken over");
     store.key_deleted(&entry).await.expect("deleted");
     assert_eq!(states(&store).await, []);
+    store.key_deleted(&taken).await.expect("said again");
+    let late = store.take_over(&taken, "late").await;
+    assert!(matches!(late, Err(StoreError::Refused(_))), "{late:?}");
     assert_eq!(store.begin_revoke(&sid('a'), "me").await, Err(StoreError::unknown("key", sid('a'))));
     let rotate = store.begin_key(Op::Rotate, &team("billing"), "me").await;
     assert!(rotate.is_err_and(|error| error.to_string().contains("create")));
