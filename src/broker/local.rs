@@ -16,16 +16,30 @@ const MINT: &str = "sidekey:AccessTokens:create";
 /// The path under which nothing is Twilio's.
 pub const PREFIX: &str = "/.sidekey/";
 
+/// Name of the other operation.
+const WHOAMI: &str = "sidekey:Whoami:fetch";
+
+/// The operation of a request under [`PREFIX`], or what is wrong with it.
+///
+/// # Errors
+/// There is no such resource, or it doesn't take this method.
+pub fn operation(method: &str, path: &str) -> Result<&'static str, &'static str> {
+    match (method, path) {
+        ("GET", "/.sidekey/whoami") => Ok(WHOAMI),
+        ("POST", "/.sidekey/access-tokens") => Ok(MINT),
+        _ => Err("no such resource under /.sidekey/"),
+    }
+}
+
 impl Line<'_, '_, '_> {
     /// Answers a path under [`PREFIX`].
     pub(super) fn local<'h>(&self, path: &str, framing: Framing) -> Result<Granted<'h>, Stop> {
-        match (self.head.method, path) {
-            ("GET", "/.sidekey/whoami") => Ok(Granted::Local(self.whoami())),
-            ("POST", "/.sidekey/access-tokens") => match self.inspected {
-                None if framing != Framing::Length(0) => Ok(Granted::ReadBody { operation: MINT, account: None }),
-                body => self.mint(body.map_or(b"", |body| body.bytes)).map(Granted::Local),
-            },
-            _ => Err(Stop::because(Reason::MalformedRequest, "no such resource under /.sidekey/")),
+        if operation(self.head.method, path).map_err(|what| Stop::because(Reason::MalformedRequest, what))? == WHOAMI {
+            return Ok(Granted::Local(self.whoami()));
+        }
+        match self.inspected {
+            None if framing != Framing::Length(0) => Ok(Granted::ReadBody { operation: MINT, account: None }),
+            body => self.mint(body.map_or(b"", |body| body.bytes)).map(Granted::Local),
         }
     }
 
@@ -41,7 +55,7 @@ impl Line<'_, '_, '_> {
             "proof": self.caller.proof().name(),
             "key_sid": key.and_then(|key| key.key_sid()).map(|sid| sid.to_string()),
         });
-        OwnAnswer { operation: "sidekey:Whoami:fetch", status: 200, body: body.to_string() }
+        OwnAnswer { operation: WHOAMI, status: 200, body: body.to_string() }
     }
 
     /// `POST /.sidekey/access-tokens`. A team's policy can name the grants that it may ask for

@@ -6,7 +6,7 @@
 //! left edge and closed exactly once.
 
 mod inspect;
-mod local;
+pub mod local;
 mod prepare;
 mod refuse;
 mod request_ids;

@@ -4,6 +4,7 @@ use super::{Context, Failure};
 use crate::authn;
 use crate::clock::Clock;
 use crate::config::{self, Config, Fault, Faults};
+use crate::store::{Store, StoreError};
 use crate::tls::leaf::Leaves;
 use crate::tls::server::ServerTls;
 use crate::tls::{self, upstream};
@@ -23,6 +24,9 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     if let Some(faults) = Faults::gathered(files(&config, context.path())) {
         return refuse(context, faults);
     }
+    if let Some(error) = store(&config)? {
+        return Err(locked(context, &error));
+    }
     let warnings: Vec<Fault> = config.warnings.iter().cloned().chain(idle(&config, context.path())).collect();
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -40,6 +44,29 @@ fn refuse(context: &Context, faults: Faults) -> Result<(), Failure> {
         context.print(&data, String::new)?;
     }
     Err(faults.into())
+}
+
+/// Why the root key doesn't open the store, if it doesn't.
+fn store(config: &Config) -> Result<Option<StoreError>, Failure> {
+    let Some(settings) = &config.store else { return Ok(None) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(Store::check(settings)).err())
+}
+
+/// The config is good and the store stays shut: what every other command would say, and its exit code.
+fn locked(context: &Context, error: &StoreError) -> Failure {
+    let file = context.path().to_owned();
+    let (at, what, mend) = ("store".to_owned(), error.to_string(), "see [store]".to_owned());
+    let data = json!({
+        "file": file.display().to_string(),
+        "ok": false,
+        "faults": [Fault { file, line: None, at, what, mend }],
+        "warnings": [],
+    });
+    match context.is_json().then(|| context.print(&data, String::new)) {
+        Some(Err(failure)) => failure,
+        _ => Failure::failed(error.to_string()),
+    }
 }
 
 /// What is wrong inside the files that the config names.

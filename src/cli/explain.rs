@@ -1,6 +1,7 @@
 //! `sidekey explain`: how a request would be decided.
 
 use super::{Context, Failure, value};
+use crate::broker::local;
 use crate::clock::Clock;
 use crate::config::{Config, Kind, TeamPolicy};
 use crate::error::Reason;
@@ -114,6 +115,22 @@ fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
         path: path.as_bytes(),
         query,
     };
+    if place.authority.is_none() && path.starts_with(local::PREFIX) {
+        return match local::operation(&arguments.method, path) {
+            Ok(operation) => Decision {
+                verdict: "allow",
+                reason: "granted",
+                rule: "sidekey's own, which it answers itself".to_owned(),
+                operation: Some(operation),
+            },
+            Err(what) => Decision {
+                verdict: "deny",
+                reason: Reason::MalformedRequest.name(),
+                rule: what.to_owned(),
+                operation: None,
+            },
+        };
+    }
     match policy::judge(&subject, &target) {
         Ok(judged) => {
             let unread = judged.grant.needs_body_inspection();

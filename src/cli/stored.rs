@@ -4,6 +4,7 @@ use super::{Context, Failure};
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{AuditMode, Config};
+use crate::ids::TeamId;
 use crate::keys::{Life, LifeError};
 use crate::store::{Store, StoreError};
 use std::fmt::Write as _;
@@ -34,18 +35,43 @@ pub(super) fn with_record<T>(
     subject: &str,
     work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
+    with_config(context, async |store, config| recorded(store, config, (action, subject), work).await)
+}
+
+/// The same for a change of a team that has no effect where the config file declares the team too, since the file is
+/// heard: it is refused, for nobody is to think a team disabled that is not.
+pub(super) fn with_team_record<T>(
+    context: &Context,
+    action: &str,
+    name: &TeamId,
+    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+) -> Result<T, Failure> {
     with_config(context, async |store, config| {
-        let trail = Trail::visit(&config.audit, Clock::system());
-        let asked = trail.admin_record("", action, subject, "asked").await;
-        if asked.is_err() && config.audit.mode == AuditMode::Required {
-            return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
+        if config.teams.iter().any(|team| team.name == *name) {
+            let file = context.path().display();
+            let told = format!("team \"{name}\" is declared in {file} already, which is heard before the store");
+            return Err(Failure::failed(format!("{told}: change it there")));
         }
-        let outcome = work(store).await;
-        let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
-        // It has happened, recorded or not.
-        let _ = trail.admin_record("", action, subject, &result).await;
-        Ok(outcome?)
+        recorded(store, config, (action, name.as_str()), work).await
     })
+}
+
+async fn recorded<T>(
+    store: Store,
+    config: &Config,
+    (action, subject): (&str, &str),
+    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    let trail = Trail::visit(&config.audit, Clock::system());
+    let asked = trail.admin_record("", action, subject, "asked").await;
+    if asked.is_err() && config.audit.mode == AuditMode::Required {
+        return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
+    }
+    let outcome = work(store).await;
+    let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+    // It has happened, recorded or not.
+    let _ = trail.admin_record("", action, subject, &result).await;
+    Ok(outcome?)
 }
 
 /// The same with the config at hand.

@@ -1,6 +1,6 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
-use super::stored::{table, with_life, with_record, with_store};
+use super::stored::{table, with_life, with_record, with_store, with_team_record};
 use super::{Context, Failure, value};
 use crate::config::Kind;
 use crate::ids::{AccountSid, TeamId};
@@ -125,8 +125,8 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let mut team = TeamRow::new(name);
             team.kind = if master { Kind::Master } else { Kind::Standard };
             settings.apply(&mut team);
-            let name = team.name.to_string();
-            let made = with_record(context, "team.create", &name, async |store| store.create_team(team).await)?;
+            let name = team.name.clone();
+            let made = with_team_record(context, "team.create", &name, async |store| store.create_team(team).await)?;
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
@@ -160,7 +160,11 @@ fn list(context: &Context) -> Result<(), Failure> {
 fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
     let (action, word) = if disabled { ("team.disable", "disabled") } else { ("team.enable", "enabled") };
     let work = async |store: Store| store.set_team_disabled(name, disabled).await;
-    let team = with_record(context, action, name.as_str(), work)?;
+    let team = if disabled {
+        with_team_record(context, action, name, work)?
+    } else {
+        with_record(context, action, name.as_str(), work)?
+    };
     context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }
 

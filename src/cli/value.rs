@@ -14,7 +14,8 @@ pub(super) fn team(text: &str) -> Result<TeamId, String> {
 
 /// A duration that may be zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    config::duration(text).ok_or_else(|| "write a whole number and a unit: 50ms, 2s, 10m, 1h, 90d or 0s".to_owned())
+    config::duration(text)
+        .ok_or_else(|| "write a whole number and a unit, at most 36525d: 50ms, 2s, 10m, 1h, 90d or 0s".to_owned())
 }
 
 /// An instant, in seconds since the Unix epoch: RFC 3339, or a duration before now.

@@ -26,7 +26,7 @@ pub struct Watch {
 
 impl Watch {
     /// Watches `path` and the files that `current` was read from. `changed` hears every new config, and the faults of a
-    /// file that can't be used (once for as long as they stay the same): then the old config is to be kept.
+    /// file that can't be used (once for as long as they stay the same, and at each SIGHUP): then the old config is to be kept.
     ///
     /// From here on SIGHUP asks for a reload and no longer ends the process. Fails if the thread can't be started.
     pub fn start(
@@ -86,7 +86,7 @@ async fn run<F: FnMut(Result<Config, Faults>)>(
     loop {
         tokio::select! {
             _ = &mut stopped => return,
-            _ = hangup.recv() => watched.reload(),
+            _ = hangup.recv() => watched.asked(),
             _ = ticks.tick() => watched.look(),
         }
     }
@@ -116,6 +116,12 @@ impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
         if self.faults.is_some() || identities(&self.sources) != self.identities {
             self.reload();
         }
+    }
+
+    /// Reloads because somebody asked: they are told what is wrong even if it has been said before.
+    fn asked(&mut self) {
+        self.faults = None;
+        self.reload();
     }
 
     fn reload(&mut self) {

@@ -76,6 +76,14 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Whether [`Store::open`] would take the root key, told without a network and without making or changing anything.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(config: &config::Store) -> Result<()> {
+        unlock::probe(config).await
+    }
+
     /// Names this store among others on one account: 8 hex digits, for ever the same.
     pub fn instance(&self) -> &str {
         &self.inner.instance

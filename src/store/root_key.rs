@@ -18,6 +18,14 @@ pub(super) fn read(from: &config::RootKey) -> Result<RootKey> {
     }
 }
 
+/// Reads the root key of a store that is still to be made, and that makes its file too.
+pub(super) fn read_if_there(from: &config::RootKey) -> Result<()> {
+    match from {
+        config::RootKey::File(path) if !path.exists() => Ok(()),
+        _ => read(from).map(drop),
+    }
+}
+
 /// Reads the root key, making the file (mode 0600) if there is none: only for a store that doesn't exist yet.
 pub(super) fn read_or_make(from: &config::RootKey) -> Result<RootKey> {
     let config::RootKey::File(path) = from else { return read(from) };

@@ -51,6 +51,25 @@ pub(super) async fn open(config: &config::Store, clock: &Clock) -> Result<Opened
     Ok(Opened { engine, sealer: Sealer::new(&opened.data_key, opened.store_id)?, store_id: opened.store_id })
 }
 
+/// Whether the root key is one and opens the store, as far as that can be told without a network: a `PostgreSQL` store is
+/// not asked. Makes nothing and changes nothing.
+pub(super) async fn probe(config: &config::Store) -> Result<()> {
+    let StoreUrl::Sqlite(path) = &config.url else { return root_key::read(&config.root_key).map(drop) };
+    if !path.exists() {
+        return root_key::read_if_there(&config.root_key);
+    }
+    let engine = Engine::sqlite(path).await?;
+    let mut tx = engine.read().await?;
+    match schema::version(&mut tx).await? {
+        0 => root_key::read_if_there(&config.root_key),
+        found if found > schema::known() => Err(StoreError::Newer { found, known: schema::known() }),
+        _ => {
+            let root = root_key::read(&config.root_key)?;
+            unlock(&mut tx, &root, &root_key::name(&config.root_key)).await.map(drop)
+        }
+    }
+}
+
 struct Unlocked {
     data_key: Zeroizing<[u8; KEY_LEN]>,
     store_id: [u8; 16],

@@ -87,6 +87,39 @@ fn a_good_config_is_summed_up() {
 }
 
 #[test]
+fn check_says_that_the_root_key_does_not_open_the_store() {
+    let folder = empty();
+    let text = "[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                [store]\nurl = \"sqlite:sidekey.db\"\nroot_key = \"file:sidekey.key\"\n";
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let key = folder.path().join("sidekey.key");
+    assert_eq!(run(folder.path(), &["check"]).code, Some(0), "both are still to be made");
+    assert!(!key.exists() && !folder.path().join("sidekey.db").exists(), "and check makes neither");
+    assert_eq!(run(folder.path(), &["team", "list"]).code, Some(0));
+    assert_eq!(run(folder.path(), &["check"]).code, Some(0));
+    let right = std::fs::read_to_string(&key).expect("it was made");
+    for (wrong, said) in [
+        (None, "never made anew"),
+        (Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"), "this store opens with key"),
+        (Some("junk"), "32 bytes of base64"),
+    ] {
+        match wrong {
+            None => std::fs::remove_file(&key).expect("it was there"),
+            Some(text) => std::fs::write(&key, text).expect("a file"),
+        }
+        let listed = run(folder.path(), &["team", "list"]);
+        let checked = run(folder.path(), &["check"]);
+        assert_eq!((checked.code, &checked.stderr), (Some(1), &listed.stderr), "{wrong:?}");
+        assert!(checked.stderr.contains("sidekey.key") && checked.stderr.contains(said), "{checked:?}");
+        let told = run(folder.path(), &["check", "--output", "json"]);
+        assert_eq!((told.code, &told.json()["ok"]), (Some(1), &serde_json::json!(false)));
+        assert!(told.json()["faults"][0]["what"].as_str().is_some_and(|what| what.contains(said)), "{told:?}");
+    }
+    std::fs::write(&key, right).expect("a file");
+    assert_eq!(run(folder.path(), &["check"]).code, Some(0));
+}
+
+#[test]
 fn what_is_unwise_is_warned_of_and_allowed() {
     let folder = empty();
     let text = TEAM.replace("[[team]]", "url = \"http://twilio.internal\"\n[[team]]");
@@ -194,6 +227,16 @@ fn explain_decides_as_the_broker_would() {
         ("billing", "GET", format!("https://example.com{own}/Messages.json"), 1, "deny host_not_allowed -"),
         ("billing", "GET", format!("{own}/../Keys.json"), 1, "deny malformed_request -"),
         ("billing", "TRACE", format!("{own}/Messages.json"), 1, "deny malformed_request -"),
+        ("billing", "GET", "/.sidekey/whoami".to_owned(), 0, "allow granted sidekey:Whoami:fetch"),
+        (
+            "billing",
+            "POST",
+            "http://localhost:8080/.sidekey/access-tokens".to_owned(),
+            0,
+            "allow granted sidekey:AccessTokens:create",
+        ),
+        ("billing", "GET", "/.sidekey/access-tokens".to_owned(), 1, "deny malformed_request -"),
+        ("billing", "GET", "https://api.twilio.com/.sidekey/whoami".to_owned(), 1, "deny host_not_allowed -"),
     ] {
         assert_eq!(explained(folder.path(), [team, method, &url]), (code, told.to_owned()), "{team} {method} {url}");
     }

@@ -63,6 +63,11 @@ fn a_changed_file_is_adopted_and_a_bad_one_is_not() {
     broker.told("the running one stays");
     assert_eq!((status(at, &first), status(at, &second)), (401, 502));
 
+    // Whoever asks is told again.
+    broker.signal(Signal::HUP);
+    broker.told("sidekey.toml:9: team.token_sha256: is not 64 hex digits");
+    broker.told("the running one stays");
+
     swap(&config(&first_digest));
     broker.told("the config was reloaded");
     broker.signal(Signal::HUP);

@@ -49,6 +49,10 @@ fn teams_of_the_file_come_and_go_while_a_store_is_in_use() {
     broker.until(&world, &stored, 401);
     broker.until(&world, &token[1], 502);
     let later = world.token("billing");
+    for action in ["create", "disable"] {
+        let told = world.refused(&["team", action, "billing", "--config", "broker-0.toml"]);
+        assert!(told.contains("\"billing\" is declared in") && told.contains("change it there"), "{told}");
+    }
     world.json(&["team", "create", "third"]);
     world.json(&["key", "create", "third"]);
     broker.until(&world, &world.token("third"), 200);
