@@ -82,12 +82,17 @@ async fn pump(
     let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links, short)?;
     let ceiling = if plan.encoding == Encoding::Identity { usize::MAX } else { PACKED_PIECE };
     let read_already = plan.read_already.take();
+    // Looked at where it lies: most answers have nothing that must change, and go on without a copy.
+    let whole = transform.gathers() && lane.gather();
     let mut end = Some(end);
     loop {
         let (data, ends) = match &read_already {
             Some(body) => (body.as_slice(), true),
             None => watch.within(limit, lane.fill()).await??,
         };
+        if whole && !ends {
+            continue;
+        }
         let taken = if read_already.is_some() { data.len() } else { data.len().min(ceiling) };
         let last = ends && taken == data.len();
         let out = transform.feed(&data[..taken], last)?;

@@ -119,6 +119,11 @@ impl<'k> Transform<'k> {
         Ok(&self.work[..self.shown])
     }
 
+    /// Whether nothing would be made of a body's pieces before all of it is there.
+    pub const fn gathers(&self) -> bool {
+        self.gathers && matches!(self.unpack, Unpack::Identity)
+    }
+
     /// Whether a piece can go on as it is: nothing is held, and nothing in it or across its end is sought.
     fn passes(&self, data: &[u8], last: bool) -> bool {
         let plain = matches!(self.unpack, Unpack::Identity) && self.work.is_empty();

@@ -75,6 +75,11 @@ impl Body {
         matches!(self.state, State::Done)
     }
 
+    /// Whether so many bytes follow, and nothing stands between them.
+    pub const fn counted(&self) -> bool {
+        matches!(self.state, State::Data { .. })
+    }
+
     /// Whether the peer's close is an end (and not a cut).
     pub const fn ends_at_close(&self) -> bool {
         matches!(self.state, State::UntilClose | State::Done)

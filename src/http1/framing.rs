@@ -14,21 +14,21 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Bytes that are read of the body at once, where its head says that it is larger than a lent buffer.
-    pub const fn piece(self) -> Option<usize> {
+    /// Bytes that are read of the body at once, where its head says that it is larger than a lent buffer: all, if they are
+    /// no more than [`PIECE`].
+    pub fn piece(self) -> Option<usize> {
         match self {
-            Self::Length(HUGE..) => Some(256 * 1024),
-            Self::Length(LARGE..) => Some(64 * 1024),
+            Self::Length(length @ LARGE..) => Some(usize::try_from(length).map_or(PIECE, |length| length.min(PIECE))),
             _ => None,
         }
     }
 }
 
-/// Bytes from which on a body is read in larger pieces: four lent buffers.
-const LARGE: u64 = 64 * 1024;
+/// Bytes from which on a body does not fit into a lent buffer.
+const LARGE: u64 = 16 * 1024;
 
-/// Bytes from which on the pieces are larger still.
-const HUGE: u64 = 512 * 1024;
+/// Most bytes that are read at once.
+const PIECE: usize = 256 * 1024;
 
 /// Two readings are possible, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

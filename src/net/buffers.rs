@@ -1,5 +1,6 @@
 //! Read and write buffers, lent while a request is under way, so that an idle connection holds none.
 
+use super::stream::ROOM;
 use bytes::BytesMut;
 use std::cell::RefCell;
 
@@ -19,6 +20,18 @@ impl Buffers {
     /// Lends an empty buffer with room for at least [`SIZE`] bytes.
     pub fn lend(&self) -> BytesMut {
         self.spare.borrow_mut().pop().unwrap_or_else(|| BytesMut::with_capacity(SIZE))
+    }
+
+    /// Changes a lent buffer for one in which pieces of so many bytes are read at once: each costs a call into the kernel,
+    /// and a lookout for the key. What is in it moves along.
+    pub fn widen(&self, buffer: &mut BytesMut, piece: usize) {
+        // The last one must not make it grow again.
+        let room = piece + ROOM;
+        if buffer.capacity() < room {
+            let mut wide = BytesMut::with_capacity(room.next_multiple_of(SIZE));
+            wide.extend_from_slice(buffer);
+            self.give_back(std::mem::replace(buffer, wide));
+        }
     }
 
     /// Takes a buffer back. Its bytes are overwritten by the next request that borrows it, never read by it.

@@ -13,5 +13,5 @@ pub use cork::{Cork, Corked, cork};
 pub use h2::{Outflow, Pulse};
 pub use listen::{bind_tcp, bind_unix};
 pub use lot::Lot;
-pub use stream::{Stream, poll_read_buf, widen};
+pub use stream::{Stream, poll_read_buf};
 pub use watch::{Expired, Wait, Watch, Watchdog};

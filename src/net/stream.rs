@@ -51,6 +51,16 @@ impl Stream {
         }
     }
 
+    /// Waits for something to read, where the event loop can tell.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx).map(drop),
+            Self::Unix(unix) => unix.poll_read_ready(cx).map(drop),
+            // There may be something behind what was decrypted last.
+            Self::TlsServer(_) | Self::TlsClient(_) | Self::Resting(_) => Poll::Ready(()),
+        }
+    }
+
     /// Lets the event loop forget the socket: what it keeps of each is more than the socket itself.
     ///
     /// # Errors
@@ -165,14 +175,12 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Makes room for pieces of so many bytes: each costs a call into the kernel, and a lookout for the key.
-pub fn widen(buffer: &mut BytesMut, piece: usize) {
-    buffer.reserve(piece);
-}
+/// Least room that is worth a read.
+pub const ROOM: usize = 4096;
 
 /// Reads once into the buffer's spare room, of which there is always a useful amount.
 pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    if buffer.capacity() - buffer.len() < 4096 {
+    if buffer.capacity() - buffer.len() < ROOM {
         buffer.reserve(16 * 1024);
     }
     pin!(stream.read_buf(buffer)).poll(cx)

@@ -3,6 +3,7 @@
 //! [`Secret::expose`] is the one exit; a search for it lists every place where secret bytes are used. Bytes that must be
 //! written to a socket (an `Authorization` value) are kept in a [`Secret`] too and exposed only at the write.
 
+mod sieve;
 mod spellings;
 
 pub use spellings::Spellings;

@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Body, Framing, Progress};
 use crate::ids::RequestId;
-use crate::net::{Stream, Watch, poll_read_buf, widen};
+use crate::net::{Stream, Watch, poll_read_buf};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
@@ -104,7 +104,7 @@ impl H1Caller {
     pub fn expect(&mut self, framing: Framing, manners: Manners) {
         self.body = Body::new(framing);
         if let Some(piece) = framing.piece() {
-            widen(&mut self.input, piece);
+            self.broker.buffers.widen(&mut self.input, piece);
         }
         self.shown = 0;
         self.received = 0;

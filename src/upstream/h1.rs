@@ -4,17 +4,20 @@ use super::lane::LaneError;
 use super::pool::Route;
 use crate::headers;
 use crate::http1::{AnswerHead, Body, Framing, Progress, answer_framing, parse_answer};
-use crate::net::{Buffers, Stream, poll_read_buf, widen};
+use crate::net::{Buffers, Stream, poll_read_buf};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 /// Bytes of an answer's head, at most.
 const MAX_HEAD: usize = 64 * 1024;
+
+/// Bytes of an answer's head, as most are.
+const USUAL_HEAD: usize = 4 * 1024;
 
 /// Interim answers before the final one, at most.
 const MAX_INTERIM: usize = 16;
@@ -37,6 +40,8 @@ pub struct H1 {
     body: Body,
     /// Body bytes at the front of `buffer`.
     shown: usize,
+    /// Each look at the body shows all of it that is not consumed.
+    gathers: bool,
     reused: bool,
     /// Whether the upstream's close has ended the body.
     closed: bool,
@@ -46,6 +51,8 @@ pub struct H1 {
     keep: bool,
     /// Whether the whole of the request has been written.
     sent: bool,
+    /// What the last answer's body was read in, if it was large: the next one's is likely to be like it.
+    usual: Option<usize>,
     /// Interim answers passed over.
     interim: usize,
 }
@@ -69,11 +76,13 @@ impl H1 {
             chunked: false,
             body,
             shown: 0,
+            gathers: false,
             reused: false,
             begun: false,
             closed: false,
             keep: false,
             sent: false,
+            usual: None,
             interim: 0,
         }
     }
@@ -105,6 +114,7 @@ impl H1 {
         self.closed = false;
         self.interim = 0;
         self.shown = 0;
+        self.gathers = false;
         self.chunked = framing == Framing::Chunked;
         let size = self.chunked.then(|| ChunkSize::new(first.len()));
         let size = size.as_ref().map_or(&b""[..], ChunkSize::text);
@@ -241,8 +251,9 @@ impl H1 {
                 Ok(Some(Ok((length, Some(shown), framing, keep)))) => {
                     self.buffer.advance(length);
                     self.body = Body::new(framing);
-                    if let Some(piece) = framing.piece() {
-                        widen(&mut self.buffer, piece);
+                    self.usual = framing.piece();
+                    if let Some(piece) = self.usual {
+                        self.buffers.widen(&mut self.buffer, piece);
                     }
                     self.keep = keep;
                     return Ok(shown);
@@ -259,19 +270,35 @@ impl H1 {
     /// Reads what is there; an end is an error here.
     async fn read(&mut self) -> Result<(), LaneError> {
         let clean = self.interim == 0 && self.buffer.is_empty();
-        match poll_fn(|cx| poll_read_buf(&mut self.stream, &mut self.buffer, cx)).await {
+        let read = poll_fn(|cx| {
+            if self.usual.is_some() {
+                // Not before something is there: upstreams take their time.
+                ready!(self.stream.poll_readable(cx));
+                let usual = self.usual.take().unwrap_or_default();
+                self.buffers.widen(&mut self.buffer, usual + USUAL_HEAD);
+            }
+            poll_read_buf(&mut self.stream, &mut self.buffer, cx)
+        });
+        match read.await {
             Ok(0) => Err(LaneError::Broken { clean, error: io::ErrorKind::UnexpectedEof.into() }),
             Ok(_) => Ok(()),
             Err(error) => Err(LaneError::Broken { clean, error }),
         }
     }
 
+    pub(super) fn gather(&mut self) -> bool {
+        // Framing between the pieces would have to go first.
+        self.gathers = self.body.counted();
+        self.gathers
+    }
+
     pub(super) async fn fill(&mut self) -> Result<(&[u8], bool), LaneError> {
-        while self.shown == 0 && !(self.body.ended() && self.buffer.is_empty()) {
-            match self.body.look(&self.buffer).map_err(|e| LaneError::BadAnswer(e.0))? {
+        let before = if self.gathers { self.shown } else { 0 };
+        while self.shown == before && !(self.body.ended() && self.buffer.len() == before) {
+            match self.body.look(&self.buffer[before..]).map_err(|e| LaneError::BadAnswer(e.0))? {
                 Progress::Data { skip, data } => {
                     self.buffer.advance(skip);
-                    self.shown = data;
+                    self.shown = before + data;
                 }
                 Progress::End { skip } => {
                     self.buffer.advance(skip);

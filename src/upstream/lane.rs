@@ -107,6 +107,15 @@ impl Lane {
         }
     }
 
+    /// From now on [`Lane::fill`] shows again what was not consumed, with more behind it; `false` where it can't: then what
+    /// was shown must be consumed.
+    pub fn gather(&mut self) -> bool {
+        match self {
+            Self::H1(lane) => lane.gather(),
+            Self::H2(_) => false,
+        }
+    }
+
     /// The next bytes of the answer's body, and whether they are known to be the last ones; none at the end.
     /// [`Lane::consume`] them before asking again.
     ///

@@ -16,6 +16,7 @@ mod h2_floods;
 mod headers;
 mod held;
 mod leaks;
+mod long;
 mod operations;
 mod paths;
 mod rest;
