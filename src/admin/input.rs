@@ -146,6 +146,11 @@ impl TeamChange {
 }
 
 impl Edit {
+    /// Whether it refuses the team's callers from now on.
+    pub(super) fn disables(&self) -> bool {
+        self.disabled == Some(true)
+    }
+
     /// Makes the change.
     pub(super) fn apply(self, team: &mut TeamRow) {
         team.disabled = self.disabled.unwrap_or(team.disabled);

@@ -25,6 +25,7 @@ use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::{self, AuditMode};
 use crate::directory::Directory;
+use crate::ids::TeamId;
 use crate::keys::{Health, Life};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub audit: config::Audit,
     /// Keys and the store; `None` without `[store]`.
     pub life: Option<Arc<Life>>,
+    /// Teams that the config file declares: it is heard before the store.
+    pub declared: Vec<TeamId>,
     /// How the feed from the store does; `None` without `[store]`.
     pub health: Option<Arc<Health>>,
     /// What checks JWTs; `None` without `[[jwt]]`.

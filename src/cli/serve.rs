@@ -69,6 +69,7 @@ fn parts(server: &Server, config: &Config) -> Parts {
         trail: server.trail().clone(),
         audit: config.audit.clone(),
         life: server.keeper().map(|keeper| Arc::clone(keeper.life())),
+        declared: config.teams.iter().map(|team| team.name.clone()).collect(),
         health: server.keeper().map(|keeper| Arc::clone(keeper.health())),
         jwts: server.jwts(),
         clock: Clock::system(),

@@ -53,6 +53,12 @@ fn teams_of_the_file_come_and_go_while_a_store_is_in_use() {
         let told = world.refused(&["team", action, "billing", "--config", "broker-0.toml"]);
         assert!(told.contains("\"billing\" is declared in") && told.contains("change it there"), "{told}");
     }
+    for (method, path, body) in
+        [("POST", "/v1/teams", r#"{"name":"billing"}"#), ("PATCH", "/v1/teams/billing", r#"{"disabled":true}"#)]
+    {
+        let refused = broker.ask_admin(method, path, body);
+        assert_eq!((refused.status, text(&refused.json(), "reason")), (409, "declared".to_owned()), "{method}");
+    }
     world.json(&["team", "create", "third"]);
     world.json(&["key", "create", "third"]);
     broker.until(&world, &world.token("third"), 200);
