@@ -12,8 +12,9 @@ use crate::ids::TeamId;
 use crate::store::{Store, StoreError, Watch};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -23,6 +24,9 @@ const BEAT: Duration = Duration::from_secs(5);
 
 /// How often it is looked for old keys to delete and keys to rotate: the shortest rotation is a second.
 const TEND: Duration = Duration::from_secs(1);
+
+/// Longest wait for the last word to the store when the broker ends: a disk that hangs, or a server, holds nobody up.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Wait before the next try while the store does not answer.
 const LOST: Duration = Duration::from_millis(300);
@@ -43,6 +47,8 @@ pub struct Keeper {
     configs: watch::Sender<Arc<Config>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
+    /// Disconnected when the thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 impl Keeper {
@@ -63,13 +69,17 @@ impl Keeper {
         let (configs, changed) = watch::channel(Arc::new(config.clone()));
         let setup = Setup { config: config.clone(), store: store.clone(), directory, trail, clock };
         let every = Arc::clone(&rotate_every);
+        let (ending, ended) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
-            .spawn(move || run(setup, &every, (changed, stopped), &ready))
+            .spawn(move || {
+                let _ending: mpsc::Sender<()> = ending;
+                run(setup, &every, (changed, stopped), &ready);
+            })
             .map_err(|error| StoreError::Database(format!("no thread for the store: {error}")))?;
         let gone = || StoreError::Database("the store's thread ended at once".to_owned());
         let (life, health) = started.recv().map_err(|_| gone())??;
-        Ok(Self { life, health, rotate_every, configs, stop, thread: Some(thread) })
+        Ok(Self { life, health, rotate_every, configs, stop, thread: Some(thread), ended })
     }
 
     /// Changes keys, for whoever asks for it at this broker.
@@ -105,9 +115,11 @@ fn seconds(every: Option<Duration>) -> u64 {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+            // Whatever it was in the midst of is journalled: the next process settles it.
+            tracing::error!("the store does not answer: it is left without a last word");
+        } else if thread.join().is_err() {
             tracing::error!("the store's thread panicked");
         }
     }

@@ -128,17 +128,15 @@ impl UpstreamKeys {
         (IAM, "/v1/Keys".to_owned(), form.finish())
     }
 
-    /// Deletes a key; one that is gone already is as good as deleted.
+    /// Deletes a key; one that is gone already is as good as deleted, where Twilio itself says so (404 with code 20404;
+    /// Twilio docs). The 404 of anything else on the way says nothing about the key, which may live on.
     pub async fn delete(&self, sid: &KeySid, restricted: bool) -> Result<(), KeysError> {
         let answer = if restricted {
             self.patiently(IAM, Method::DELETE, &format!("/v1/Keys/{sid}"), None).await?
         } else {
             self.patiently(API, Method::DELETE, &self.path(&format!("/Keys/{sid}.json")), None).await?
         };
-        match answer.status {
-            200..=299 | 404 => Ok(()),
-            _ => Err(refused(&answer)),
-        }
+        if deleted(&answer) { Ok(()) } else { Err(refused(&answer)) }
     }
 
     /// Every key of the account; through iam too, if Restricted keys may be among them.
@@ -279,6 +277,12 @@ fn judge(answer: &Answer) -> Proof {
         401 | 403 => Proof::Refused(describe(answer.status, &trouble)),
         _ => Proof::Unclear(describe(answer.status, &trouble)),
     }
+}
+
+/// Whether a key is gone by this answer to its deletion.
+fn deleted(answer: &Answer) -> bool {
+    let code = || serde_json::from_slice::<Trouble>(&answer.body).ok().and_then(|trouble| trouble.code);
+    matches!(answer.status, 200..=299) || (answer.status == 404 && code() == Some(20404))
 }
 
 /// A refusal in the upstream's own words. A 5xx may have been carried out.

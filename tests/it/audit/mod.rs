@@ -1,6 +1,6 @@
 //! The audit trail, seen from outside: a broker that is killed, its files, and the commands that read them.
 
-mod disk;
+pub mod disk;
 mod hang;
 mod scene;
 

@@ -69,6 +69,21 @@ fn a_revoked_key_whose_deletion_fails_is_deleted_by_the_next_command() {
 }
 
 #[test]
+fn a_key_is_gone_only_if_the_upstream_itself_knows_it_no_more() {
+    let (world, sid) = with_key();
+    // Something on the way that knows no such path: the key may live on.
+    world.fail(&format!("/Keys/{sid}"), 1, 404, 0);
+    let said = world.refused(&["key", "revoke", &sid]);
+    assert!(said.contains("not deleted at the upstream yet (the upstream answered 404"), "{said}");
+    assert_eq!(world.json(&["key", "list"])[0]["state"], "revoking");
+    // What a deletion is told whose first answer was lost.
+    world.fail(&format!("/Keys/{sid}"), 1, 404, 20404);
+    let new = text(&world.json(&["key", "create", "billing"]), "sid");
+    let listed = world.json(&["key", "list"]);
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["sid"]), (Some(1), &json!(new)), "{listed}");
+}
+
+#[test]
 fn an_old_key_whose_deletion_fails_is_deleted_later() {
     let (world, sid) = with_key();
     world.fail(&format!("/Keys/{sid}"), 1, 500, 20500);
