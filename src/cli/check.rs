@@ -70,7 +70,7 @@ fn locked(context: &Context, error: &StoreError) -> Failure {
 }
 
 /// What is wrong inside the files that the config names.
-fn files(config: &Config, file: &Path) -> Vec<Fault> {
+pub(super) fn files(config: &Config, file: &Path) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut note = |at: &str, error: tls::Error| {
         let mend = format!("see [{at}] in {}", file.display());

@@ -1,6 +1,6 @@
 //! `sidekey serve`: the broker.
 
-use super::{Context, Failure, signals};
+use super::{Context, Failure, check, signals};
 use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
@@ -14,6 +14,9 @@ use tokio::sync::watch;
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let config = context.load()?;
+    if let Some(faults) = Faults::gathered(check::files(&config, context.path())) {
+        return Err(faults.into());
+    }
     let (changed, changes) = watch::channel(None);
     // Before the listeners: from the first connection on, SIGHUP means reload.
     let watch = Watch::start(context.path(), &config, move |outcome| heard(&changed, outcome))?;

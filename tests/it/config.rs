@@ -229,4 +229,6 @@ root_key = "file:sidekey.key"
             "sidekey.toml: upstream: holds no certificate; a PEM file wit",
         ]
     );
+    let served = run(folder.path(), &["serve"]);
+    assert_eq!((served.code, &served.stderr), (ended.code, &ended.stderr), "serve refuses what check refuses");
 }
