@@ -18,7 +18,8 @@ impl<'h, 'b> Named<'h, 'b> {
         let plain = |token: &[u8]| {
             [&b"close"[..], b"keep-alive", b"te"].into_iter().any(|plain| token.eq_ignore_ascii_case(plain))
         };
-        let more = lines(fields).any(|value| !headers::tokens(value).all(plain));
+        // Nearly every line is one plain word.
+        let more = lines(fields).any(|value| !plain(value) && !headers::tokens(value).all(plain));
         Self { fields: more.then_some(fields) }
     }
 

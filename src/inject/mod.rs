@@ -50,13 +50,16 @@ pub fn inject(
     framing: Framing,
     mut head: BytesMut,
 ) -> Outbound {
-    let put = |head: &mut BytesMut, parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
-    let path = judged.address.path(&judged.path).as_bytes();
-    put(&mut head, &[judged.method.as_str().as_bytes(), b" ", path]);
+    head.extend_from_slice(judged.method.as_str().as_bytes());
+    head.extend_from_slice(b" ");
+    head.extend_from_slice(judged.address.path(&judged.path).as_bytes());
     if let Some(query) = judged.path.query() {
-        put(&mut head, &[b"?", query.as_bytes()]);
+        head.extend_from_slice(b"?");
+        head.extend_from_slice(query.as_bytes());
     }
-    put(&mut head, &[b" HTTP/1.1\r\nHost: ", judged.address.host().as_bytes(), b"\r\n"]);
+    head.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    head.extend_from_slice(judged.address.host().as_bytes());
+    head.extend_from_slice(b"\r\n");
     let named = Named::of(request.fields);
     let mut wants_trailers = false;
     for field in request.fields {
@@ -64,14 +67,14 @@ pub fn inject(
             Inbound::Pass => !named.has(field.name),
             Inbound::AcceptEncoding => {
                 if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
-                    put(&mut head, &[field.name.as_bytes(), b": gzip\r\n"]);
+                    put(&mut head, field.name, b"gzip");
                 }
                 false
             }
             Inbound::Trailer if framing == Framing::Chunked && !named.any() => {
                 let names = trailer::announced(field.value, Way::Up);
                 if !names.is_empty() {
-                    put(&mut head, &[b"Trailer: ", &names, b"\r\n"]);
+                    put(&mut head, "Trailer", &names);
                 }
                 false
             }
@@ -82,22 +85,29 @@ pub fn inject(
             Inbound::Drop | Inbound::Connection | Inbound::Trailer => false,
         };
         if passes {
-            put(&mut head, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
+            put(&mut head, field.name, field.value);
         }
     }
     if wants_trailers {
-        put(&mut head, &[b"TE: trailers\r\nConnection: TE\r\n"]);
+        head.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
-    put(&mut head, &[b"Authorization: ", lease.key().authorization().expose(), b"\r\n"]);
+    put(&mut head, "Authorization", lease.key().authorization().expose());
     match framing {
         Framing::Length(0) if !wants_length(request, judged) => {}
-        Framing::Length(length) => {
-            put(&mut head, &[b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes(), b"\r\n"]);
-        }
-        Framing::Chunked | Framing::UntilClose => put(&mut head, &[b"Transfer-Encoding: chunked\r\n"]),
+        Framing::Length(length) => put(&mut head, "Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Chunked | Framing::UntilClose => put(&mut head, "Transfer-Encoding", b"chunked"),
     }
-    put(&mut head, &[b"\r\n"]);
+    head.extend_from_slice(b"\r\n");
     Outbound { head, framing, trailers: framing == Framing::Chunked && !named.any() }
+}
+
+/// Writes one field.
+#[inline]
+fn put(head: &mut BytesMut, name: &str, value: &[u8]) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
 }
 
 /// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.
