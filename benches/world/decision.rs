@@ -6,7 +6,7 @@ use sidekey::authn::{Authn, Presented};
 use sidekey::http1::{Field, Framing, RequestHead};
 use sidekey::inject::inject;
 use sidekey::keys::lease;
-use sidekey::policy::{Subject, Target, judge};
+use sidekey::policy::{self, Subject, Target};
 
 /// A Unix second; nothing in these directories expires.
 pub const NOW: u64 = 1_800_000_000;
@@ -42,11 +42,14 @@ pub fn target() -> Target<'static> {
 pub fn decision(authn: &Authn, world: &World, proof: &[u8], buffer: BytesMut) -> BytesMut {
     let fields = fields(proof);
     let presented = Presented { fields: &fields, proxied: false, connection: None };
-    let caller = authn.authenticate(&presented, NOW).expect("a caller of the directory");
+    // As the broker does it: the target is read while the token is on its way from memory.
+    let begun = authn.begin(&presented, NOW);
+    let target = target();
+    let asked = policy::read(&target).expect("a path that can be read");
+    let caller = begun.finish(NOW).expect("a caller of the directory");
     let team = caller.team();
     let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
-    let target = target();
-    let judged = judge(&subject, &target).expect("a path that is open");
+    let judged = asked.judge(&subject).expect("a path that is open");
     let lease = lease(&judged.grant, team, &world.directory, NOW).expect("a team with a key");
     let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
     inject(&request, &judged, &lease, Framing::Length(0), buffer).into_buffer()

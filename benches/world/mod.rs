@@ -62,7 +62,7 @@ pub fn world(tokens: usize) -> World {
             proofs.push(format!("Basic {pair}").into_bytes().try_into().expect("every proof has one length"));
             digests.push(digest);
         }
-        entries.push((digest, TokenEntry::new(token.id(), Arc::clone(&teams[at % teams.len()]), None)));
+        entries.push((digest, TokenEntry::new(&token.id(), Arc::clone(&teams[at % teams.len()]), None)));
     }
     directory.put_tokens(entries);
     World { directory, proofs, digests }

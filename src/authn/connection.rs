@@ -72,7 +72,7 @@ impl Authn {
     }
 
     pub(super) fn by_connection(standing: Standing) -> Result<Caller, Refusal> {
-        of_team(&standing.team, standing.kind, standing.id)
+        of_team(standing.team.load(), standing.kind, standing.id)
     }
 
     /// A header beside a certificate or a peer. SDKs always send one: where it is no proof of sidekey's kind at all it

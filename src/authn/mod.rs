@@ -16,7 +16,7 @@ pub use token::Token;
 
 use self::certificate::CertificateRefusal;
 use self::jwt::{Coming, Jwts};
-use crate::directory::{Directory, TeamCell, TeamState, TokenEntry};
+use crate::directory::{Directory, Sought, TeamState, TokenEntry};
 use crate::error::Reason;
 use crate::http1::Field;
 use crate::ids::TokenId;
@@ -101,6 +101,30 @@ impl Refusal {
     }
 }
 
+/// A proof that has been read. The token that it is may still be on its way from memory.
+#[must_use]
+#[derive(Debug)]
+pub struct Begun(Result<Found, Refusal>);
+
+#[derive(Debug)]
+enum Found {
+    Caller(Caller),
+    Token(Sought),
+}
+
+impl Begun {
+    /// Finds the caller.
+    ///
+    /// # Errors
+    /// [`Refusal`]: no proof, one that proves nothing, or (only if one of them is good) more than one.
+    pub fn finish(self, now: u64) -> Result<Caller, Refusal> {
+        match self.0? {
+            Found::Caller(caller) => Ok(caller),
+            Found::Token(sought) => of_token(sought, now),
+        }
+    }
+}
+
 /// Checks proofs against the directory.
 #[derive(Debug)]
 pub struct Authn {
@@ -152,17 +176,27 @@ impl Authn {
         Self { tls: Some(tls), ..self }
     }
 
-    /// Finds the caller.
+    /// Finds the caller, and waits for what is asked of memory.
     ///
     /// # Errors
-    /// [`Refusal`]: no proof, one that proves nothing, or (only if one of them is good) more than one.
+    /// See [`Begun::finish`].
     pub fn authenticate(&self, presented: &Presented<'_>, now: u64) -> Result<Caller, Refusal> {
+        self.begin(presented, now).finish(now)
+    }
+
+    /// Reads the proof. Of a million tokens no cache holds all: what is done between this and [`Begun::finish`] is done
+    /// while the token comes.
+    pub fn begin(&self, presented: &Presented<'_>, now: u64) -> Begun {
+        Begun(self.find(presented, now))
+    }
+
+    fn find(&self, presented: &Presented<'_>, now: u64) -> Result<Found, Refusal> {
         if !self.directory.fresh(now) {
             return Err(Refusal::because(Reason::Overloaded, "store: stale for too long"));
         }
         // Inside a tunnel the proxy's proof has decided already, and Authorization is only replaced.
         if let Some(ConnectionProof::Header(value)) = presented.connection {
-            return self.by_header(value.expose(), now);
+            return self.seek(value.expose(), now);
         }
         let standing = match presented.connection {
             Some(proof) => self.standing(proof, now)?,
@@ -173,9 +207,9 @@ impl Authn {
                 Err(Refusal::invalid(CertificateRefusal::NoTeam.name()))
             }
             (Header::None, None) => Err(Refusal::because(Reason::Unauthenticated, "no proof")),
-            (Header::None, Some(standing)) => Self::by_connection(standing),
-            (Header::One(value), None) => self.by_header(value, now),
-            (Header::One(value), Some(standing)) => self.by_both(value, standing, now),
+            (Header::None, Some(standing)) => Self::by_connection(standing).map(Found::Caller),
+            (Header::One(value), None) => self.seek(value, now),
+            (Header::One(value), Some(standing)) => self.by_both(value, standing, now).map(Found::Caller),
             (Header::Many, standing) => Err(self.many(presented, standing.is_some(), now)),
         }
     }
@@ -185,11 +219,15 @@ impl Authn {
     /// # Errors
     /// [`Refusal`] with `invalid_proof`.
     pub fn by_header(&self, value: &[u8], now: u64) -> Result<Caller, Refusal> {
+        Begun(self.seek(value, now)).finish(now)
+    }
+
+    fn seek(&self, value: &[u8], now: u64) -> Result<Found, Refusal> {
         with_secret(value, |secret| self.by_secret(secret, now))
     }
 
     /// A token or a JWT.
-    fn by_secret(&self, secret: &[u8], now: u64) -> Result<Caller, Refusal> {
+    fn by_secret(&self, secret: &[u8], now: u64) -> Result<Found, Refusal> {
         if let Some(jwts) = &self.jwts
             && secret.contains(&b'.')
         {
@@ -199,14 +237,14 @@ impl Authn {
                 ..Refusal::invalid(refusal.name())
             })?;
             let team = self.directory.team(&identity.team).ok_or(Refusal::invalid("jwt: unknown team"))?;
-            return of_team(&team, ProofKind::Jwt, identity.id);
+            return of_team(team.load(), ProofKind::Jwt, identity.id).map(Found::Caller);
         }
         if secret.len() > MAX_TOKEN {
             return Err(Refusal::invalid("token: too long"));
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, secret).as_ref());
-        self.directory.with_token(&key, |entry| of_token(entry, now)).unwrap_or(Err(Refusal::invalid("token: unknown")))
+        Ok(Found::Token(self.directory.seek(key)))
     }
 
     /// More than one header: malformed if one of them is good, since 401 outranks 400.
@@ -241,17 +279,21 @@ fn with_secret<T>(value: &[u8], use_it: impl FnOnce(&[u8]) -> Result<T, Refusal>
 }
 
 /// The caller of a token that is good.
-fn of_token(entry: &TokenEntry, now: u64) -> Result<Caller, Refusal> {
-    if now >= entry.expires {
-        let why = if entry.expires == TokenEntry::REVOKED { "token: revoked" } else { "token: expired" };
-        return Err(Refusal { proof_id: Some(entry.id.clone()), ..Refusal::invalid(why) });
+fn of_token(sought: Sought, now: u64) -> Result<Caller, Refusal> {
+    let found = sought.see(|entry| (entry.id(), entry.expires, entry.team.load()));
+    // Giving the shard back waits for all that was asked of memory until then: so it is done before the team is looked at.
+    drop(sought);
+    let (id, expires, team) = found.ok_or(Refusal::invalid("token: unknown"))?;
+    if now >= expires {
+        let why = if expires == TokenEntry::REVOKED { "token: revoked" } else { "token: expired" };
+        return Err(Refusal { proof_id: Some(id), ..Refusal::invalid(why) });
     }
-    of_team(&entry.team, ProofKind::Token, entry.id.clone())
+    of_team(team, ProofKind::Token, id)
 }
 
 /// The caller of a team that may call.
-fn of_team(team: &TeamCell, proof: ProofKind, proof_id: TokenId) -> Result<Caller, Refusal> {
-    let team = team.load_with_key();
+fn of_team(team: Guard<Arc<TeamState>>, proof: ProofKind, proof_id: TokenId) -> Result<Caller, Refusal> {
+    team.fetch_key();
     if team.disabled {
         return Err(Refusal { proof_id: Some(proof_id), ..Refusal::invalid("team: disabled") });
     }

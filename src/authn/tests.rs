@@ -26,7 +26,7 @@ fn authn() -> Authn {
         let cell = directory.put_team(team(name, disabled));
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        directory.put_token(key, TokenEntry::new(TokenId::new(token), cell, expires));
+        directory.put_token(key, TokenEntry::new(&TokenId::new(token), cell, expires));
     };
     put("billing", "good", false, None);
     put("billing", "old", false, Some(NOW));

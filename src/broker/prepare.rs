@@ -5,14 +5,14 @@ use super::tunnel::PendingTunnel;
 use super::{Broker, Connection, Refused, local};
 use crate::audit::{Denial, Facts, Guard, Kept, Outcome};
 use crate::authn::jwt::Coming;
-use crate::authn::{Caller, Presented, Refusal};
+use crate::authn::{Begun, Caller, Presented};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::http1::{Field, Framing, FramingError, RequestHead, request_framing};
 use crate::ids::{AccountSid, RequestId, TokenId};
 use crate::inject::{Outbound, inject};
 use crate::keys::{Lease, lease};
-use crate::policy::{self, Judged, Subject, Target};
+use crate::policy::{self, Asked, Judged, Subject, Target};
 use crate::twilio::{Format, Method, Mode};
 use crate::upstream;
 use std::rc::Rc;
@@ -121,6 +121,9 @@ impl From<policy::Denial> for Stop {
     }
 }
 
+/// What is wrong with a target in no form that is served.
+const NO_TARGET: &str = "the target is neither a path nor a URL";
+
 /// The parts of a request target.
 #[derive(Clone, Copy)]
 struct Parts<'a> {
@@ -154,7 +157,10 @@ impl Broker {
         let host = host_field(head);
         let (parts, mut facts) = read(head, host);
         let now = opened.guard.unix_seconds();
-        let caller = match self.caller(head, connection, now) {
+        let begun = self.begin(head, connection, now);
+        // Before the caller is known, for its token is on its way from memory meanwhile. What it comes to is told after that.
+        let asked = asked(head, connection, parts, host);
+        let caller = match begun.finish(now) {
             Ok(caller) => caller,
             Err(refusal) => {
                 if let (Some(coming), false) = (refusal.coming, opened.waited) {
@@ -168,7 +174,7 @@ impl Broker {
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
         let line = Line { broker: self, head, host, connection, caller: &caller, inspected, now };
-        match line.run(parts) {
+        match line.run(parts, asked) {
             Ok(Granted::Forward { judged, lease, outbound }) => {
                 let links = line.links(&judged);
                 Prepared::Forward(Box::new(Forward {
@@ -248,11 +254,12 @@ impl Broker {
         let (parts, mut facts) = read(head, host);
         let mut stop = Stop::because(fault.reason(), fault.text());
         let now = self.clock.unix_seconds();
-        let Ok(caller) = self.caller(head, connection, now) else { return self.refuse(opened, &facts, &stop) };
+        let begun = self.begin(head, connection, now);
+        let Ok(caller) = begun.finish(now) else { return self.refuse(opened, &facts, &stop) };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
         let line = Line { broker: self, head, host, connection, caller: &caller, inspected: None, now };
-        let judged = parts.zip(host.ok()).and_then(|(parts, host)| line.judge(parts, host).ok());
+        let judged = asked(head, connection, parts, host).and_then(|asked| line.judge(asked)).ok();
         let account = judged.as_ref().and_then(|judged| judged.grant.account());
         facts.account = account.as_ref();
         stop.operation = judged.map(|judged| judged.grant.operation().name());
@@ -309,10 +316,10 @@ impl Broker {
         })))
     }
 
-    fn caller(&self, head: &RequestHead<'_, '_>, connection: &Connection, now: u64) -> Result<Caller, Refusal> {
+    fn begin(&self, head: &RequestHead<'_, '_>, connection: &Connection, now: u64) -> Begun {
         // A target that is no path was meant for a proxy, also where it is malformed: its proof is looked at first.
         let proxied = !head.target.starts_with('/');
-        self.authn.authenticate(&Presented { fields: head.fields, proxied, connection: connection.proof.as_ref() }, now)
+        self.authn.begin(&Presented { fields: head.fields, proxied, connection: connection.proof.as_ref() }, now)
     }
 }
 
@@ -336,11 +343,11 @@ pub(super) struct Line<'l, 'f, 'b> {
 }
 
 impl<'b> Line<'_, '_, 'b> {
-    fn run(&self, parts: Option<Parts<'b>>) -> Result<Granted<'b>, Stop> {
+    fn run(&self, parts: Option<Parts<'b>>, asked: Result<Asked<'b>, Stop>) -> Result<Granted<'b>, Stop> {
         let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
         let framing = request_framing(self.head).map_err(|FramingError(what)| malformed(what))?;
         expectation(self.head).map_err(malformed)?;
-        let parts = parts.ok_or_else(|| malformed("the target is neither a path nor a URL"))?;
+        let parts = parts.ok_or_else(|| malformed(NO_TARGET))?;
         let host = self.host.map_err(malformed)?;
         if let Some(authority) = parts.authority
             && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
@@ -361,7 +368,7 @@ impl<'b> Line<'_, '_, 'b> {
         if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
             return self.local(parts.path, framing);
         }
-        let judged = self.judge(parts, host)?;
+        let judged = self.judge(asked?)?;
         if let Framing::Length(length) = framing
             && length > self.broker.limits.max_body
         {
@@ -397,22 +404,35 @@ impl<'b> Line<'_, '_, 'b> {
         known.clone()
     }
 
-    fn judge(&self, parts: Parts<'b>, host: Option<&'b str>) -> Result<Judged<'b>, Stop> {
+    fn judge(&self, asked: Asked<'b>) -> Result<Judged<'b>, Stop> {
         let team = self.caller.team();
         let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
-        let target = Target {
-            method: self.head.method.as_bytes(),
-            authority: parts.authority.or(host),
-            absolute: parts.authority.is_some() || self.connection.only_host.is_some(),
-            path: parts.path.as_bytes(),
-            query: parts.query.map(str::as_bytes),
-        };
-        let mut judged = policy::judge(&subject, &target)?;
+        let mut judged = asked.judge(&subject)?;
         if let Some(body) = self.inspected {
             judged.grant = judged.grant.inspected(&subject, body.selectors())?;
         }
         Ok(judged)
     }
+}
+
+/// What a head asks for.
+fn asked<'b>(
+    head: &RequestHead<'_, 'b>,
+    connection: &Connection,
+    parts: Option<Parts<'b>>,
+    host: HostField<'b>,
+) -> Result<Asked<'b>, Stop> {
+    let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
+    let parts = parts.ok_or_else(|| malformed(NO_TARGET))?;
+    let host = host.map_err(malformed)?;
+    let target = Target {
+        method: head.method.as_bytes(),
+        authority: parts.authority.or(host),
+        absolute: parts.authority.is_some() || connection.only_host.is_some(),
+        path: parts.path.as_bytes(),
+        query: parts.query.map(str::as_bytes),
+    };
+    Ok(policy::read(&target)?)
 }
 
 /// What a head says before anything is judged.

@@ -54,7 +54,7 @@ pub fn declare(config: &Config, directory: &Directory) {
         let cell = directory.put_team(state(config, team));
         directory.put_tokens(team.token_sha256.iter().map(|digest| {
             let id = TokenId::new(&format!("sha256:{}", hex::encode(&digest[..6])));
-            (*digest, TokenEntry::new(id, Arc::clone(&cell), None))
+            (*digest, TokenEntry::new(&id, Arc::clone(&cell), None))
         }));
     }
 }

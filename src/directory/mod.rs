@@ -10,7 +10,7 @@ mod tokens;
 
 pub use declared::{Declared, declare};
 pub use team::{Accounts, Key, TeamCell, TeamState};
-pub use tokens::{TokenEntry, Tokens};
+pub use tokens::{Sought, TokenEntry, Tokens};
 
 use crate::ids::TeamId;
 use arc_swap::ArcSwap;
@@ -44,9 +44,9 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Shows the token with this SHA-256 to `see`, where it lies: a copy would count at its team, which all cores share.
-    pub fn with_token<T>(&self, digest: &[u8; 32], see: impl FnOnce(&TokenEntry) -> T) -> Option<T> {
-        self.tokens.with(digest, see)
+    /// Has the token with this SHA-256 fetched from memory, and does not wait for it.
+    pub fn seek(&self, digest: [u8; 32]) -> Sought {
+        self.tokens.seek(digest)
     }
 
     /// The team of this name.

@@ -135,6 +135,16 @@ pub struct TeamState {
     pub key: Option<Arc<Key>>,
 }
 
+impl TeamState {
+    /// Has the key on its way from memory while the request is judged. Of many teams' keys no cache holds all, and three
+    /// places one after the other are what a key is away.
+    pub fn fetch_key(&self) {
+        if let Some(key) = &self.key {
+            key.fetch();
+        }
+    }
+}
+
 /// Where a team's state is found: tokens point here, so a change of the team leaves them alone.
 #[derive(Debug)]
 pub struct TeamCell {
@@ -156,16 +166,6 @@ impl TeamCell {
     /// The state now; a request loads it once and uses it to the end.
     pub fn load(&self) -> Guard<Arc<TeamState>> {
         self.state.load()
-    }
-
-    /// The same for a request: its key is on the way from memory while the request is judged. Of many teams' keys no cache
-    /// holds all, and three places one after the other are what a key is away.
-    pub fn load_with_key(&self) -> Guard<Arc<TeamState>> {
-        let state = self.state.load();
-        if let Some(key) = &state.key {
-            key.fetch();
-        }
-        state
     }
 
     /// Replaces the state.

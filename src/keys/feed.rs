@@ -301,7 +301,7 @@ impl Feed {
             return None;
         }
         let expires = if row.revoked_at.is_some() { Some(TokenEntry::REVOKED) } else { row.expires_at };
-        Some(TokenEntry::new(row.id.clone(), team, expires))
+        Some(TokenEntry::new(&row.id, team, expires))
     }
 
     fn set_key(&mut self, name: &TeamId, key: Option<Box<SealedKey>>, before: i64) {

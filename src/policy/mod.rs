@@ -129,8 +129,23 @@ pub struct Judged<'a> {
     pub grant: Grant,
 }
 
-/// Reads a target and decides, in the contract's order. The whole of what the broker and `explain` ask.
+/// What is asked for, before anybody's right to it is judged.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    path: CanonicalPath<'a>,
+    address: Address<'a>,
+    method: Method,
+    found: Match,
+}
+
+/// Reads a target and decides, in the contract's order. The whole of what `explain` asks.
 pub fn judge<'a>(subject: &Subject<'_>, target: &Target<'a>) -> Result<Judged<'a>, Denial> {
+    read(target)?.judge(subject)
+}
+
+/// Reads a target: all that is the same for every caller, so that the broker does it while a token is on its way from memory.
+pub fn read<'a>(target: &Target<'a>) -> Result<Asked<'a>, Denial> {
     let path = CanonicalPath::parse(target.path, target.query)?;
     let method = read_method(target.method)?;
     let address = match target.authority {
@@ -140,37 +155,39 @@ pub fn judge<'a>(subject: &Subject<'_>, target: &Target<'a>) -> Result<Judged<'a
     // Where no operation can be known, non-ASCII is malformed, and that comes before an unknown host.
     let address = address
         .map_err(|fault| if path.non_ascii() == 0 { fault.into() } else { Denial::from(PathFault::NonAscii) })?;
-    let grant = decide(subject, &address, &path, method)?;
-    Ok(Judged { path, address, method, grant })
+    let found = operations::lookup(&address, method, &path);
+    if path.non_ascii() & !(found.params << address.skip()) != 0 {
+        return Err(PathFault::NonAscii.into());
+    }
+    Ok(Asked { path, address, method, found })
+}
+
+impl<'a> Asked<'a> {
+    /// Decides whether this caller may have it.
+    pub fn judge(self, subject: &Subject<'_>) -> Result<Judged<'a>, Denial> {
+        let grant = self.decide(subject)?;
+        Ok(Judged { path: self.path, address: self.address, method: self.method, grant })
+    }
+
+    fn decide(&self, subject: &Subject<'_>) -> Result<Grant, Denial> {
+        let Self { path, address, found, .. } = self;
+        let account = accounts::of_path(address, path);
+        let operation = found.operation;
+        let deny = |reason, rule| Denial { reason, rule, operation: Some(operation), account };
+        let rule = guard(subject, found).map_err(|rule| deny(Reason::ManagementResource, rule))?;
+        let pinned = subject.kind == Kind::Standard || !subject.accounts.is_empty();
+        if pinned {
+            pin(subject, address, path, account).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
+        }
+        own_policy(subject.policy, operation.name()).map_err(|rule| deny(Reason::PolicyDenied, rule))?;
+        Ok(Grant { operation, account, needs_body_inspection: pinned && found.body_selector, rule })
+    }
 }
 
 /// Reads a method; anything but the listed ones is malformed.
 pub fn read_method(text: &[u8]) -> Result<Method, Denial> {
     Method::parse(text)
         .ok_or_else(|| Denial::early(Reason::MalformedRequest, "the method is not one that is forwarded"))
-}
-
-/// Decides on a request whose host is known.
-pub fn decide(
-    subject: &Subject<'_>,
-    address: &Address<'_>,
-    path: &CanonicalPath<'_>,
-    method: Method,
-) -> Result<Grant, Denial> {
-    let found = operations::lookup(address, method, path);
-    if path.non_ascii() & !(found.params << address.skip()) != 0 {
-        return Err(PathFault::NonAscii.into());
-    }
-    let account = accounts::of_path(address, path);
-    let operation = found.operation;
-    let deny = |reason, rule| Denial { reason, rule, operation: Some(operation), account };
-    let rule = guard(subject, &found).map_err(|rule| deny(Reason::ManagementResource, rule))?;
-    let pinned = subject.kind == Kind::Standard || !subject.accounts.is_empty();
-    if pinned {
-        pin(subject, address, path, account).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
-    }
-    own_policy(subject.policy, operation.name()).map_err(|rule| deny(Reason::PolicyDenied, rule))?;
-    Ok(Grant { operation, account, needs_body_inspection: pinned && found.body_selector, rule })
 }
 
 /// Management resources: the rule that lets it pass, or the one that does not.
