@@ -1,6 +1,7 @@
 //! The whole line in memory: a head as it comes from the socket, judged, leased, rewritten and recorded; nothing is sent.
 
 use super::{ACCOUNT, World};
+use sidekey::admission::Rates;
 use sidekey::audit::{Peer, Trail};
 use sidekey::authn::Authn;
 use sidekey::broker::{Broker, Connection, Parts, Prepared};
@@ -81,6 +82,7 @@ impl Line {
                 metrics: shared.metrics.core(),
                 buffers,
                 bodies: Arc::default(),
+                rates: Arc::new(Rates::new(Clock::system().instant())),
                 tls: Arc::new(CallerTls::open(config, None, |_| false, clock).expect("no TLS is configured")),
                 clock: clock.clone(),
             };

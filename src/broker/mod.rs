@@ -18,7 +18,7 @@ pub use refuse::Refused;
 pub use tunnel::{PendingTunnel, Tunnel};
 
 use self::request_ids::RequestIds;
-use crate::admission::Budget;
+use crate::admission::{Budget, Rates};
 use crate::audit::{Guard, Outcome, Peer, Recorder};
 use crate::authn::{Authn, ConnectionProof};
 use crate::clock::Clock;
@@ -53,6 +53,8 @@ pub struct Broker {
     pub buffers: Rc<Buffers>,
     /// What bodies that are read before they are sent take, on all cores together.
     pub bodies: Arc<Budget>,
+    /// What teams have used of their rates, on all cores together.
+    pub rates: Arc<Rates>,
     /// TLS towards callers.
     pub tls: Arc<CallerTls>,
     /// Time.
@@ -88,6 +90,8 @@ pub struct Parts {
     pub buffers: Rc<Buffers>,
     /// What bodies that are read before they are sent take, on all cores together.
     pub bodies: Arc<Budget>,
+    /// What teams have used of their rates, on all cores together.
+    pub rates: Arc<Rates>,
     /// TLS towards callers.
     pub tls: Arc<CallerTls>,
     /// Time.
@@ -121,7 +125,7 @@ impl Connection {
 impl Broker {
     /// A broker for one core.
     pub fn new(parts: Parts, config: &crate::config::Config) -> Self {
-        let Parts { authn, directory, pool, recorder, metrics, buffers, bodies, tls, clock } = parts;
+        let Parts { authn, directory, pool, recorder, metrics, buffers, bodies, rates, tls, clock } = parts;
         let limits = config.limits.clone();
         let response_timeout = config.upstream.response_timeout;
         let ids = RequestIds::new();
@@ -133,6 +137,7 @@ impl Broker {
             metrics,
             buffers,
             bodies,
+            rates,
             tls,
             clock,
             limits,

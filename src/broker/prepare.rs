@@ -381,11 +381,24 @@ impl<'b> Line<'_, '_, 'b> {
             let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
             return Ok(Granted::ReadBody { operation, account });
         }
+        self.admit(&judged)?;
         let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
             .map_err(|reason| Stop::because(reason, "the team holds no key"))?;
         let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
         let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
         Ok(Granted::Forward { judged, lease, outbound })
+    }
+
+    /// Counts a request that would go upstream against its team's rate.
+    fn admit(&self, judged: &Judged<'_>) -> Result<(), Stop> {
+        let Some(rate) = self.broker.limits.team_rate else { return Ok(()) };
+        if self.broker.rates.take(&self.caller.team().id, rate, self.broker.clock.instant()) {
+            return Ok(());
+        }
+        Err(Stop {
+            operation: Some(judged.grant.operation().name()),
+            ..Stop::because(Reason::RateLimited, "limits.team_rate")
+        })
     }
 
     /// The broker's own address as this caller knows it, in base-URL and host-prefix mode.

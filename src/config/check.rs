@@ -12,6 +12,7 @@ use super::raw::{Gather, Section, Wrong};
 use super::reference::Environment;
 use super::types::{Config, Limits};
 use super::value::{count_in, duration_in, size_in};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -98,6 +99,7 @@ fn limits(root: &mut Section<'_, '_>) -> Limits {
         upstream_idle: defaults::UPSTREAM_IDLE,
         upstream_idle_timeout: defaults::UPSTREAM_IDLE_TIMEOUT,
         drain_timeout: defaults::DRAIN_TIMEOUT,
+        team_rate: NonZeroU32::new(defaults::TEAM_RATE),
         cores: defaults::CORES,
     };
     let Some(mut table) = root.section("limits") else { return limits };
@@ -119,6 +121,8 @@ fn limits(root: &mut Section<'_, '_>) -> Limits {
     limits.upstream_idle_timeout = table.or("upstream_idle_timeout", limits.upstream_idle_timeout, wait());
     let drain = duration_in(Duration::ZERO..=Duration::from_hours(1));
     limits.drain_timeout = table.or("drain_timeout", limits.drain_timeout, drain);
+    let rate = table.get("team_rate", count_in(0..=1_000_000)).and_then(|rate| u32::try_from(rate).ok());
+    limits.team_rate = rate.map_or(limits.team_rate, NonZeroU32::new);
     limits.cores = table.or("cores", limits.cores, count_in(0..=1024));
     table.finish();
     limits

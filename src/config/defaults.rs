@@ -61,6 +61,10 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// `limits.drain_timeout`: below Kubernetes' default grace of 30 s, so that sidekey ends before it is killed.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// `limits.team_rate`, requests a second: 0, which is no ceiling. What a team may need is the operator's to know; Twilio has
+/// ceilings of its own for each account (Twilio docs, error 20429).
+pub const TEAM_RATE: u32 = 0;
+
 /// `limits.cores`: 0, which is as many runtimes as the process may use cores.
 pub const CORES: usize = 0;
 

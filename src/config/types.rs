@@ -6,6 +6,7 @@ use crate::secret::Secret;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -319,6 +320,8 @@ pub struct Limits {
     pub upstream_idle_timeout: Duration,
     /// How long a stopping broker lets requests finish.
     pub drain_timeout: Duration,
+    /// Requests that one team may send upstream in a second, on all cores together; `None`: as many as it likes.
+    pub team_rate: Option<NonZeroU32>,
     /// Runtimes, one per core; `0`: as many as the machine has.
     pub cores: usize,
 }

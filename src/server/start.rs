@@ -2,6 +2,7 @@
 
 use super::worker::{Shared, Worker};
 use super::{restart, upkeep};
+use crate::admission::Rates;
 use crate::audit::Trail;
 use crate::authn::ConnectionRules;
 use crate::authn::jwt::Jwts;
@@ -254,5 +255,6 @@ fn share(
     declare(&config, &directory);
     // What requests of the old configuration still hold counts.
     let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
-    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, bodies, _tending: tending, connector })
+    let rates = before.map_or_else(|| Arc::new(Rates::new(clock.instant())), |before| Arc::clone(&before.rates));
+    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, bodies, rates, _tending: tending, connector })
 }

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::{accept, rest};
-use crate::admission::Budget;
+use crate::admission::{Budget, Rates};
 use crate::audit::Trail;
 use crate::authn::jwks::Tending;
 use crate::authn::jwt::Jwts;
@@ -37,6 +37,8 @@ pub struct Shared {
     pub rules: Arc<ConnectionRules>,
     /// What bodies that are read before they are sent take.
     pub bodies: Arc<Budget>,
+    /// What teams have used of their rates.
+    pub rates: Arc<Rates>,
     /// Keeps their key sets fresh as long as this is what requests are handled with.
     pub _tending: Option<Arc<Tending>>,
     /// Opens upstream connections.
@@ -129,6 +131,7 @@ impl Worker {
             metrics: Arc::clone(&self.metrics),
             buffers: Rc::clone(buffers),
             bodies: Arc::clone(&shared.bodies),
+            rates: Arc::clone(&shared.rates),
             tls: Arc::clone(&shared.tls),
             clock: self.clock.clone(),
         };

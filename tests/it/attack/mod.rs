@@ -19,6 +19,7 @@ mod leaks;
 mod long;
 mod operations;
 mod paths;
+mod rate;
 mod rest;
 mod slow;
 mod spelled;

@@ -167,7 +167,8 @@ async fn more_requests_than_a_connection_has_streams_take_more_connections() {
         assert_eq!(status, 201, "one that waits for a stream of the others would wait for ever");
     }
     let connections = script.connections.load(Ordering::SeqCst);
-    assert!((4..=16).contains(&connections), "{connections} connections");
+    // How many streams a new connection has is known a moment after it is open: the first may take more.
+    assert!((2..=16).contains(&connections), "{connections} connections");
 }
 
 #[tokio::test]
