@@ -38,7 +38,7 @@ impl Buffers {
     pub fn give_back(&self, mut buffer: BytesMut) {
         buffer.clear();
         // A buffer that was split or has grown is not worth keeping.
-        if buffer.try_reclaim(SIZE) && buffer.capacity() <= 2 * SIZE {
+        if buffer.try_reclaim(SIZE) && buffer.capacity() < 2 * SIZE {
             let mut spare = self.spare.borrow_mut();
             if spare.len() < KEPT {
                 spare.push(buffer);

@@ -31,6 +31,8 @@ pub struct H1Caller {
     body: Body,
     /// Body bytes at the front of `input`.
     shown: usize,
+    /// Room for a large body that has not been made yet: a refused one is never read.
+    piece: Option<usize>,
     received: u64,
     manners: Manners,
     /// The answer is sent in chunks.
@@ -51,6 +53,7 @@ impl H1Caller {
             output: BytesMut::new(),
             body: Body::new(Framing::Length(0)),
             shown: 0,
+            piece: None,
             received: 0,
             manners: Manners { old: false, close: false, head: false, expects: false },
             chunked: false,
@@ -103,9 +106,7 @@ impl H1Caller {
     /// Gets ready for a request framed so.
     pub fn expect(&mut self, framing: Framing, manners: Manners) {
         self.body = Body::new(framing);
-        if let Some(piece) = framing.piece() {
-            self.broker.buffers.widen(&mut self.input, piece);
-        }
+        self.piece = framing.piece();
         self.shown = 0;
         self.received = 0;
         self.manners = manners;
@@ -226,6 +227,9 @@ impl Caller for H1Caller {
                 return Ok(&self.input[..data]);
             }
             self.go_on().await?;
+            if let Some(piece) = self.piece.take() {
+                self.broker.buffers.widen(&mut self.input, piece);
+            }
             let limit = self.broker.limits.body_timeout;
             let watch = Rc::clone(&self.watch);
             match watch.within(limit, self.read()).await {
