@@ -17,8 +17,9 @@ use std::sync::Arc;
 /// What a connection proves.
 #[derive(Clone, Debug)]
 pub enum ConnectionProof {
-    /// The `Proxy-Authorization` that opened a tunnel: it decides, and an `Authorization` inside is no second proof.
-    Header(Arc<Secret>),
+    /// The `Proxy-Authorization` that opened a tunnel: it decides, and an `Authorization` inside is no second proof. What
+    /// the connection below the tunnel proves must hold on beside it.
+    Header(Arc<Secret>, Option<Box<ConnectionProof>>),
     /// A certificate that TLS has verified.
     Certificate(Arc<PeerCertificate>),
     /// The uid at the other end of a Unix socket, by the kernel's word.
@@ -52,7 +53,7 @@ impl Authn {
     /// refused, unless there are no rules: then `client_ca` is a gate before other proofs, and no proof itself.
     pub(super) fn standing(&self, proof: &ConnectionProof, now: u64) -> Result<Option<Standing>, Refusal> {
         let (team, kind, id) = match proof {
-            ConnectionProof::Header(_) => return Ok(None),
+            ConnectionProof::Header(..) => return Ok(None),
             ConnectionProof::Certificate(peer) if self.tls.as_ref().is_some_and(|tls| !tls.takes(peer, now)) => {
                 return Err(Refusal::invalid(CertificateRefusal::NotTaken.name()));
             }
@@ -75,18 +76,31 @@ impl Authn {
         of_team(standing.team.load(), standing.kind, standing.id)
     }
 
+    /// The proof that opened a tunnel. It decides alone, but what the connection below it proved must hold on: who was shut
+    /// out there is not let in here.
+    pub(super) fn in_tunnel(&self, value: &[u8], below: &ConnectionProof, now: u64) -> Result<Caller, Refusal> {
+        let standing = self.standing(below, now)?;
+        let caller = self.by_header(value, now)?;
+        match standing {
+            Some(standing) if caller.team().id != *standing.team.id() => Err(Self::contradiction(standing)),
+            _ => Ok(caller),
+        }
+    }
+
     /// A header beside a certificate or a peer. SDKs always send one: where it is no proof of sidekey's kind at all it
     /// says nothing; one of sidekey's kind must be good, and of the same team.
     pub(super) fn by_both(&self, value: &[u8], standing: Standing, now: u64) -> Result<Caller, Refusal> {
         match self.by_header(value, now) {
             Ok(caller) if caller.team().id == *standing.team.id() => Ok(caller),
-            Ok(_) => Err(Refusal {
-                proof_id: Some(standing.id),
-                ..Refusal::because(Reason::MalformedRequest, "the proofs of two teams")
-            }),
+            Ok(_) => Err(Self::contradiction(standing)),
             Err(refusal) if refusal.proof_id.is_some() || self.is_ours(value) => Err(refusal),
             Err(_) => Self::by_connection(standing),
         }
+    }
+
+    fn contradiction(standing: Standing) -> Refusal {
+        let why = "the proofs of two teams";
+        Refusal { proof_id: Some(standing.id), ..Refusal::because(Reason::MalformedRequest, why) }
     }
 
     /// Whether a header's secret has the shape of a proof of sidekey's: a token with its checksum, or a JWT.

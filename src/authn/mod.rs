@@ -195,8 +195,11 @@ impl Authn {
             return Err(Refusal::because(Reason::Overloaded, "store: stale for too long"));
         }
         // Inside a tunnel the proxy's proof has decided already, and Authorization is only replaced.
-        if let Some(ConnectionProof::Header(value)) = presented.connection {
-            return self.seek(value.expose(), now);
+        if let Some(ConnectionProof::Header(value, below)) = presented.connection {
+            return match below {
+                Some(below) => self.in_tunnel(value.expose(), below, now).map(Found::Caller),
+                None => self.seek(value.expose(), now),
+            };
         }
         let standing = match presented.connection {
             Some(proof) => self.standing(proof, now)?,

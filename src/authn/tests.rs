@@ -164,10 +164,26 @@ fn a_header_beside_a_connections_proof_must_not_contradict_it() {
 }
 
 #[test]
+fn what_a_connection_proves_must_hold_below_a_tunnel_too() {
+    let tunnel = |header: &str, below, rules: &str| {
+        let value = Arc::new(crate::secret::Secret::from(header.to_owned()));
+        by_connection(&ConnectionProof::Header(value, Some(Box::new(below))), rules, None)
+    };
+    let (own, stranger) = (|| certificate("spiffe://corp/billing"), certificate("spiffe://corp/stranger"));
+    assert_eq!(tunnel("Bearer good", own(), "# spiffe"), Ok(("billing".to_owned(), ProofKind::Token)));
+    assert_eq!(tunnel("Bearer good", stranger, "# spiffe"), Err(Reason::InvalidProof), "no rule names it any more");
+    assert_eq!(tunnel("Bearer good", ConnectionProof::Peer(10), PEER), Ok(("billing".to_owned(), ProofKind::Token)));
+    let other = "[[peer]]\nuid=7\nteam='other'\n";
+    assert_eq!(tunnel("Bearer good", ConnectionProof::Peer(7), other), Err(Reason::MalformedRequest), "two teams");
+    // What lies below is no proof in the place of one that is gone.
+    assert_eq!(tunnel("Bearer gone", own(), "# spiffe"), Err(Reason::InvalidProof));
+}
+
+#[test]
 fn the_proof_of_a_tunnel_is_judged_anew_at_each_request() {
     let directory = authn().directory;
     let authn = Authn::new(Arc::clone(&directory), None, Arc::default());
-    let proof = ConnectionProof::Header(Arc::new(crate::secret::Secret::from(basic("a", "good"))));
+    let proof = ConnectionProof::Header(Arc::new(crate::secret::Secret::from(basic("a", "good"))), None);
     let inside = [Field { name: "Authorization", value: b"Basic eDp5" }];
     let ask = || {
         let presented = Presented { fields: &inside, proxied: false, connection: Some(&proof) };

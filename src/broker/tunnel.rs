@@ -137,7 +137,8 @@ impl Broker {
 fn standing(caller: &Caller, presented: &Presented<'_>) -> Option<ConnectionProof> {
     match caller.proof() {
         ProofKind::Token | ProofKind::Jwt => {
-            presented.header().map(|value| ConnectionProof::Header(Arc::new(Secret::new(value))))
+            let below = presented.connection.cloned().map(Box::new);
+            presented.header().map(|value| ConnectionProof::Header(Arc::new(Secret::new(value)), below))
         }
         ProofKind::Certificate | ProofKind::Peer => presented.connection.cloned(),
     }

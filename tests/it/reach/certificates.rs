@@ -2,6 +2,7 @@
 
 use super::wire::{Secure, ask, dial, secure};
 use super::world::{Authority, Issued, World, client};
+use crate::support::command::run;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, RevokedCertParams, SanType,
@@ -19,6 +20,9 @@ cert = "server.pem"
 key = "server.key"
 client_ca = "callers.pem"
 client_crl = "callers.crl"
+[intercept]
+ca_cert = "ca/ca.pem"
+ca_key = "ca/ca.key"
 [[certificate]]
 san = "spiffe://corp/ns/billing/*"
 team = "billing"
@@ -44,6 +48,7 @@ impl Site {
         servers.server("sidekey.test").write(folder.path(), "server");
         std::fs::write(folder.path().join("callers.pem"), callers.0.pem()).expect("a file");
         std::fs::write(folder.path().join("callers.crl"), revoking(&callers, None)).expect("a file");
+        assert_eq!(run(folder.path(), &["ca", "init", "ca"]).code, Some(0));
         let mut world = World::start_in(folder, CONFIG);
         let at = world.tls();
         Self { world, at, servers, callers }
@@ -72,6 +77,26 @@ impl Site {
 
 fn whoami(stream: &mut Secure) -> u16 {
     ask(stream, "GET /.sidekey/whoami", &[("Host", "sidekey.test")], "").status
+}
+
+#[test]
+fn a_tunnel_that_a_token_opened_does_not_outlive_the_certificate_below_it() {
+    let mut site = Site::start();
+    let own = site.callers.issue(vec![uri(OURS)], |params| {
+        for_callers(params);
+        params.serial_number = Some(9.into());
+    });
+    let mut stream = site.connect(&own).expect("taken");
+    let (host, proof) = (("Host", "api.twilio.com:443"), site.world.basic());
+    let opened = ask(&mut stream, "CONNECT api.twilio.com:443", &[host, ("Proxy-Authorization", &proof)], "");
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let mut inside = secure(stream, &site.world.trusting(), "api.twilio.com").expect("a leaf");
+    let mut whoami = || ask(&mut inside, "GET /.sidekey/whoami", &[("Host", "api.twilio.com")], "");
+    assert_eq!(whoami().json()["proof"], "token");
+    let list = revoking(&site.callers, Some(9));
+    site.write("callers.crl", &list);
+    let refused = whoami();
+    assert_eq!((refused.status, refused.header("sidekey-error")), (401, Some("invalid_proof")), "{refused:?}");
 }
 
 /// A list of what an authority has revoked.

@@ -40,7 +40,11 @@ pub fn dial(to: SocketAddr) -> TcpStream {
 }
 
 /// Shakes hands as a caller; the error is that of the handshake.
-pub fn secure(stream: TcpStream, config: &Arc<ClientConfig>, name: &str) -> io::Result<Secure> {
+pub fn secure<S: Read + Write>(
+    stream: S,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<StreamOwned<ClientConnection, S>> {
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let session = ClientConnection::new(Arc::clone(config), name).expect("settings");
     let mut stream = StreamOwned::new(session, stream);
