@@ -3,7 +3,9 @@
 use super::Output;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use std::io::Write as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 /// Keeps secrets in memory from reaching a disk or another process: no core dumps, no attaching by others of the same
 /// user. A system that refuses goes on without: it isn't less safe than without sidekey.
@@ -18,17 +20,18 @@ pub(super) fn harden() {
     }));
 }
 
-/// Sends diagnostics to stderr: what `RUST_LOG` asks for, else all from `info` up for the broker and from `warn` up for
-/// commands. As JSON lines where the output is JSON.
+/// Sends diagnostics to stderr: what `RUST_LOG` asks for (`debug`, `info,sidekey::audit=debug`), else all from `info` up for
+/// the broker and from `warn` up for commands. As JSON lines where the output is JSON.
 pub(super) fn log(broker: bool, output: Output) {
-    let default = if broker { "info" } else { "warn" };
+    let default = if broker { LevelFilter::INFO } else { LevelFilter::WARN };
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let filter = asked.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    let filter = asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| Targets::new().with_default(default));
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let start = tracing_subscriber::registry().with(filter);
     // A second call finds a subscriber in place and changes nothing.
     let _ = match (broker, output) {
-        (true, Output::Json) => lines.json().try_init(),
-        (true, Output::Text) => lines.with_ansi(false).try_init(),
-        (false, _) => lines.with_ansi(false).without_time().with_target(false).try_init(),
+        (true, Output::Json) => start.with(lines.json()).try_init(),
+        (true, Output::Text) => start.with(lines).try_init(),
+        (false, _) => start.with(lines.without_time().with_target(false)).try_init(),
     };
 }

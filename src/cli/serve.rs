@@ -22,8 +22,10 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let watch = Watch::start(context.path(), &config, move |outcome| heard(&changed, outcome))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let server = Server::start(config.clone(), &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
-    let admin = admin(&server, &config)?;
+    let server = Server::start(&config, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
+    // What a running broker keeps of it, the server has.
+    drop(config);
+    let admin = admin(&server)?;
     // Who reads that it listens may tell it to stop.
     let signals = signals::Stop::listen()?;
     announce(server.addresses(), admin.as_ref());
@@ -42,12 +44,13 @@ struct AdminPlace {
 }
 
 /// Starts the admin API, if the config has one.
-fn admin(server: &Server, config: &Config) -> Result<Option<AdminPlace>, Failure> {
+fn admin(server: &Server) -> Result<Option<AdminPlace>, Failure> {
+    let config = server.config();
     let (tcp, unix) = (config.listen.admin, config.listen.admin_unix.clone());
     if tcp.is_none() && unix.is_none() {
         return Ok(None);
     }
-    let handle = AdminHandle::new(parts(server, config));
+    let handle = AdminHandle::new(parts(server, &config));
     let mut place = AdminPlace { tcp: None, unix: None, handle: handle.clone() };
     if let Some(at) = tcp {
         let fault = |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {error}"));
@@ -125,7 +128,7 @@ fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    match server.reload(config.clone()) {
+    match server.reload(config) {
         Ok(config) => {
             if let Some(admin) = admin {
                 admin.adopt(parts(server, &config));

@@ -44,6 +44,30 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
 }
 
+impl Config {
+    /// What a running broker keeps of it: not the teams, which its directory has by then (unless a store is beside them,
+    /// whose teams yield to those of the file), nor what was said of the file.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        Self {
+            listen: self.listen.clone(),
+            tls: self.tls.clone(),
+            intercept: self.intercept.clone(),
+            upstream: self.upstream.clone(),
+            store: self.store.clone(),
+            admin: self.admin.clone(),
+            audit: self.audit.clone(),
+            limits: self.limits.clone(),
+            jwt: self.jwt.clone(),
+            certificates: self.certificates.clone(),
+            peers: self.peers.clone(),
+            teams: if self.store.is_some() { self.teams.clone() } else { Vec::new() },
+            warnings: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}
+
 /// `[listen]`: where callers and operators connect.
 #[derive(Clone, Debug)]
 pub struct Listen {

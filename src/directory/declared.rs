@@ -50,8 +50,9 @@ pub fn declare(config: &Config, directory: &Directory) {
         let signs = master.username.starts_with("SK");
         Arc::new(Key::new(&master.username, master.password.clone(), signs))
     }));
+    directory.put_teams(config.teams.iter().map(|team| state(config, team)));
     for team in &config.teams {
-        let cell = directory.put_team(state(config, team));
+        let Some(cell) = directory.team(&team.name) else { continue };
         directory.put_tokens(team.token_sha256.iter().map(|digest| {
             let id = TokenId::new(&format!("sha256:{}", hex::encode(&digest[..6])));
             (*digest, TokenEntry::new(&id, Arc::clone(&cell), None))

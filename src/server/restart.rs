@@ -6,17 +6,17 @@ use crate::config::{Config, Store, StoreUrl};
 ///
 /// # Errors
 /// Another store, or none where there was one: what it means for the teams in use can't be told.
-pub fn keep(before: &Config, after: Config) -> Result<Config, String> {
+pub fn keep(before: &Config, after: &Config) -> Result<Config, String> {
     if !same_store(before.store.as_ref(), after.store.as_ref()) {
         return Err("store.url: another store can't be taken while the broker runs; restart it".to_owned());
     }
-    for name in changed(before, &after) {
+    for name in changed(before, after) {
         tracing::warn!("{name} has changed: it takes effect when the broker is restarted");
     }
     let (listen, audit) = (before.listen.clone(), before.audit.clone());
-    let mut limits = after.limits;
+    let mut limits = after.limits.clone();
     limits.cores = before.limits.cores;
-    Ok(Config { listen, audit, limits, ..after })
+    Ok(Config { listen, audit, limits, ..after.kept() })
 }
 
 fn same_store(before: Option<&Store>, after: Option<&Store>) -> bool {

@@ -71,8 +71,8 @@ impl Server {
     ///
     /// # Errors
     /// What could not be set up.
-    pub fn start(config: Config, clock: &Clock) -> Result<Self, StartError> {
-        let cores = cores(&config);
+    pub fn start(config: &Config, clock: &Clock) -> Result<Self, StartError> {
+        let cores = cores(config);
         let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
         let listen = config.listen.clone();
         let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;
@@ -82,7 +82,7 @@ impl Server {
             None => None,
         };
         let directory = Arc::new(Directory::default());
-        let shared = share(config, Arc::clone(&directory), None, clock)?;
+        let shared = share(config, config.kept(), Arc::clone(&directory), None, clock)?;
         let keeper = keep(&shared, &directory, &trail, clock)?;
         let mut server = Self {
             addresses: Addresses { proxy, tls: tls_at, unix: listen.unix },
@@ -123,13 +123,13 @@ impl Server {
     ///
     /// # Errors
     /// What could not be set up, or a store that is not the one in use; the running configuration stays.
-    pub fn reload(&mut self, config: Config) -> Result<Arc<Config>, StartError> {
+    pub fn reload(&mut self, config: &Config) -> Result<Arc<Config>, StartError> {
         // Teams that live in the store stay where they are; declared teams come as a whole new directory.
         let directory =
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
         let before = self.shared.borrow().clone();
-        let config = restart::keep(&before.config, config).map_err(StartError)?;
-        let shared = share(config, Arc::clone(&directory), Some(&before), &self.clock)?;
+        let kept = restart::keep(&before.config, config).map_err(StartError)?;
+        let shared = share(config, kept, Arc::clone(&directory), Some(&before), &self.clock)?;
         if let Some(keeper) = &self.keeper {
             keeper.reload(&shared.config);
         }
@@ -137,6 +137,11 @@ impl Server {
         let config = Arc::clone(&shared.config);
         self.shared.send_replace(shared);
         Ok(config)
+    }
+
+    /// The configuration in force, as far as a running broker keeps it.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.shared.borrow().config)
     }
 
     /// What checks JWTs now; `None` without `[[jwt]]`.
@@ -231,8 +236,9 @@ fn bind(
     Ok((sockets, bound))
 }
 
-/// What all cores share.
+/// What all cores share: the configuration that is `kept`, and what `told` declares.
 fn share(
+    told: &Config,
     config: Config,
     directory: Arc<Directory>,
     before: Option<&Shared>,
@@ -252,7 +258,7 @@ fn share(
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
     // Last: with a store, the directory is in use, and a config that can't be used changes nothing.
-    declare(&config, &directory);
+    declare(told, &directory);
     // What requests of the old configuration still hold counts.
     let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
     let rates = before.map_or_else(|| Arc::new(Rates::new(clock.instant())), |before| Arc::clone(&before.rates));
