@@ -4,6 +4,7 @@ use super::prepare::{Opened, Prepared, Stop, host_field, names_host};
 use super::{Broker, Connection, Refused, refuse};
 use crate::audit::{Denial, Facts, Kept, Outcome};
 use crate::authn::{Caller, ConnectionProof, Presented, ProofKind};
+use crate::config::Kind;
 use crate::error::Reason;
 use crate::forward;
 use crate::http1::{Framing, RequestHead, request_framing};
@@ -61,7 +62,8 @@ impl Broker {
         };
         facts.team = caller.as_ref().map(|caller| &caller.team().id);
         facts.proof_id = caller.as_ref().map(|caller| caller.proof_id().as_str());
-        let (host, config) = match self.admit_tunnel(head, connection) {
+        let kind = caller.as_ref().map(|caller| caller.team().kind);
+        let (host, config) = match self.admit_tunnel(head, connection, kind) {
             Ok(admitted) => admitted,
             Err(stop) => return self.refuse_tunnel(opened, &facts, &stop),
         };
@@ -72,11 +74,12 @@ impl Broker {
         Prepared::Tunnel(Box::new(PendingTunnel { tunnel: Tunnel { id, host, proof, config }, kept }))
     }
 
-    /// The host and the TLS of a tunnel that may be.
+    /// The host and the TLS of a tunnel that may be. `kind`: the caller's team, where it is known already.
     fn admit_tunnel(
         &self,
         head: &RequestHead<'_, '_>,
         connection: &Connection,
+        kind: Option<Kind>,
     ) -> Result<(Box<str>, Arc<ServerConfig>), Stop> {
         let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
         let refused = |what: &str| Stop::because(Reason::HostNotAllowed, what);
@@ -92,6 +95,9 @@ impl Broker {
             return Err(malformed("Host and the target name two hosts"));
         }
         let host = match Authority::parse(target) {
+            Authority::Twilio(host) if kind == Some(Kind::Standard) && host.product.is_core() => {
+                return Err(Stop::because(Reason::ManagementResource, "CONNECT to a host of management resources"));
+            }
             Authority::Twilio(host) => host.name,
             Authority::Malformed => return Err(malformed("the target of CONNECT is not a host and a port")),
             Authority::Lookalike | Authority::Other => return Err(refused("CONNECT to a host that is not Twilio's")),

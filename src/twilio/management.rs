@@ -99,9 +99,16 @@ pub(super) fn patterns() -> impl Iterator<Item = &'static str> {
     CORE.into_iter().chain(CLOSED)
 }
 
+impl Product {
+    /// Whether everything on its hosts is a management resource.
+    pub fn is_core(self) -> bool {
+        CORE_PRODUCTS.contains(&self.name())
+    }
+}
+
 /// The class of an operation of the table, by its name.
 pub(super) fn class(product: Product, name: &str) -> Class {
-    if CORE_PRODUCTS.contains(&product.name()) || CORE.iter().any(|pattern| fits(pattern, name)) {
+    if product.is_core() || CORE.iter().any(|pattern| fits(pattern, name)) {
         Class::Core
     } else if CLOSED.iter().any(|pattern| fits(pattern, name)) {
         Class::Closed
@@ -117,7 +124,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
 
 /// Whether a path that is in no table must be taken for a management resource. `stems` are its segments' stems.
 pub(super) fn unknown_is_core(product: Product, stems: &[String]) -> bool {
-    if CORE_PRODUCTS.contains(&product.name()) {
+    if product.is_core() {
         return true;
     }
     let under_account = product == Product::API && stems.get(1).is_some_and(|stem| stem == "accounts");

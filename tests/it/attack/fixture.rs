@@ -135,6 +135,11 @@ impl Fixture {
         secure(self.knock(), &config, "sidekey.test").expect("shakes hands")
     }
 
+    /// Shakes hands at the TLS listener as a caller that takes it for `host`.
+    pub fn named(&self, host: &str, alpn: &str) -> Secure {
+        secure(self.knock(), &Arc::new(client(&self.trusted, None, &[alpn])), host).expect("a leaf")
+    }
+
     /// The inside of a tunnel to `host`, for a caller that offers `alpn`.
     pub fn tunnel(&self, host: &str, alpn: &str) -> Secure {
         let mut stream = dial(self.at);

@@ -162,6 +162,16 @@ fn this_is_no_open_proxy() {
 }
 
 #[test]
+fn no_tunnel_opens_to_a_host_where_all_is_closed() {
+    let world = World::start("");
+    for host in ["accounts", "iam", "IAM", "preview-iam", "oauth", "scim", "iam.dublin.ie1"] {
+        let (answer, _) = connect(&world, &format!("{host}.twilio.com:443"));
+        assert_eq!((answer.status, answer.header("sidekey-error")), (403, Some("management_resource")), "{host}");
+    }
+    assert_eq!(world.audited(&["\"method\":\"CONNECT\"", "\"reason\":\"management_resource\""]), 7);
+}
+
+#[test]
 fn a_connect_that_says_two_things_is_malformed() {
     let world = World::start("");
     let proof = world.basic();
