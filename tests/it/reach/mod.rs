@@ -1,5 +1,6 @@
 //! How callers reach the broker: tunnels, TLS, certificates, JWTs, socket peers; each from outside, over real sockets.
 
+mod cancels;
 mod certificates;
 mod connect;
 mod jwt;

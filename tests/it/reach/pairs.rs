@@ -55,7 +55,7 @@ pub struct Between {
     at: SocketAddr,
     ca: Authority,
     proof: String,
-    /// Hears of every endless answer that the upstream stopped sending.
+    /// Hears of every endless answer that the upstream stopped sending, and of bodies that are cut.
     stopped: mpsc::Receiver<()>,
 }
 
@@ -224,6 +224,14 @@ async fn answer(request: Request<Incoming>, stopped: mpsc::Sender<()>) -> Result
         }
         "bloated" => respond(200, Pieces::many(8, PIECE).with_trailers(bloated())),
         "endless" => respond(200, Pieces::endless(stopped)),
+        // Tells that it is here, and then that its body was cut.
+        "cut" => {
+            let _ = stopped.send(());
+            if request.into_body().collect().await.is_err() {
+                let _ = stopped.send(());
+            }
+            respond(200, Pieces::none())
+        }
         _ => {
             let mut body = request.into_body();
             let announced = announced.map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
@@ -358,5 +366,22 @@ async fn a_caller_that_gives_up_ends_the_upstreams_answer_too() {
             let next = caller.send(between.request("POST", "next", Pieces::text("a=b"))).await;
             assert_eq!(next.status(), 201, "the connection's other streams go on");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_breaks_off_its_body_never_ends_it_upstream() {
+    for pair in PAIRS {
+        let between = Between::start(pair).await;
+        let mut caller = between.caller().await;
+        let (gone, _) = mpsc::channel();
+        let sending = caller.send(between.request("POST", "cut", Pieces::endless(gone)));
+        tokio::select! {
+            answer = sending => panic!("{pair:?}: answered before the end: {answer:?}"),
+            () = between.told() => {}
+        }
+        drop(caller);
+        // A body that had an end would be one that was taken for whole.
+        between.told().await;
     }
 }

@@ -1,0 +1,85 @@
+//! Upstreams that end a stream of HTTP/2 by a reset: what was whole by then is whole, all else is a cut.
+
+use super::pairs::{Between, Pair};
+use super::pieces::Pieces;
+use super::world::Issued;
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::Response;
+use http_body_util::BodyExt as _;
+use rustls::ServerConfig;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Bytes before the reset; less than a window, so that all of them leave at once.
+const SENT: usize = 50_000;
+
+/// By name: the length that is told, the reset's code, and whether the caller gets an answer that is whole.
+const CASES: &[(&str, Option<usize>, Reason, bool)] = &[
+    ("cancelled, no length", None, Reason::CANCEL, false),
+    ("cancelled before its length", Some(SENT + 1), Reason::CANCEL, false),
+    ("ended without an error before its length", Some(SENT + 1), Reason::NO_ERROR, false),
+    ("ended without an error at its length", Some(SENT), Reason::NO_ERROR, true),
+];
+
+/// Answers as the case says whose number is the request's `Case`.
+async fn upstream(own: &Issued) -> SocketAddr {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(sidekey::tls::provider())
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![own.der.clone()], key));
+    let mut config = config.expect("a server");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(tls) = acceptor.accept(tcp).await else { return };
+                let Ok(mut connection) = h2::server::handshake(tls).await else { return };
+                while let Some(Ok((request, reply))) = connection.accept().await {
+                    let case = request.uri().query().and_then(|query| query.strip_prefix("Case="));
+                    let case: usize = case.and_then(|case| case.parse().ok()).expect("a number");
+                    tokio::spawn(answer(case, reply));
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn answer(case: usize, mut reply: SendResponse<Bytes>) {
+    let (_, length, reason, _) = CASES[case];
+    let mut head = Response::builder().status(200).header("content-type", "application/octet-stream");
+    if let Some(length) = length {
+        head = head.header("content-length", length);
+    }
+    let mut body = reply.send_response(head.body(()).expect("a head"), false).expect("sent");
+    body.send_data(Bytes::from(vec![b'x'; SENT]), false).expect("sent");
+    // A reset throws away what has not left.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    body.send_reset(reason);
+}
+
+#[tokio::test]
+async fn a_reset_ends_what_was_whole_and_cuts_all_else() {
+    for near in ["http/1.1", "h2"] {
+        let (_, stopped) = mpsc::channel();
+        let between = Between::before(Pair { near, far: "h2" }, stopped, upstream).await;
+        for (number, (name, _, _, whole)) in CASES.iter().enumerate() {
+            let answer = between.caller().await.send(between.request("GET", &number.to_string(), Pieces::none())).await;
+            assert!(answer.status() == 200 || !whole, "{near}, {name}: {}", answer.status());
+            let cut = answer.status() == 502;
+            let body = answer.into_body().collect().await;
+            assert_eq!(body.is_ok() && !cut, *whole, "{near}, {name}");
+            assert!(!whole || body.is_ok_and(|body| body.to_bytes().len() == SENT), "{near}, {name}");
+        }
+    }
+}
