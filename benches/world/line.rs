@@ -4,7 +4,7 @@ use super::{ACCOUNT, World};
 use sidekey::admission::Rates;
 use sidekey::audit::{Peer, Trail};
 use sidekey::authn::Authn;
-use sidekey::broker::{Broker, Connection, Parts, Prepared};
+use sidekey::broker::{Broker, Connection, Prepared, RequestIds};
 use sidekey::clock::Clock;
 use sidekey::config::{self, Config, ProcessEnvironment};
 use sidekey::http1::parse_request;
@@ -74,7 +74,7 @@ impl Line {
         let broker = runtime.block_on(async {
             let buffers = Rc::new(Buffers::default());
             let connector = Connector::new(&config.upstream).expect("plain HTTP needs no roots");
-            let parts = Parts {
+            Broker {
                 authn: Authn::new(Arc::clone(&world.directory), None, Arc::default()),
                 directory: Arc::clone(&world.directory),
                 pool: Rc::new(Pool::new(connector, config, Rc::clone(&buffers))),
@@ -85,8 +85,11 @@ impl Line {
                 rates: Arc::new(Rates::new(Clock::system().instant())),
                 tls: Arc::new(CallerTls::open(config, None, |_| false, clock).expect("no TLS is configured")),
                 clock: clock.clone(),
-            };
-            Broker::new(parts, config)
+                limits: config.limits.clone(),
+                response_timeout: config.upstream.response_timeout,
+                account: config.upstream.account_sid,
+                ids: RequestIds::at_random(),
+            }
         });
         let peer = Peer::Ip("127.0.0.1:40000".parse().expect("an address"));
         let connection = Connection::new(peer, None, false);

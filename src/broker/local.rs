@@ -1,6 +1,7 @@
 //! `/.sidekey/`: what sidekey answers itself to a proven caller.
 
-use super::prepare::{Granted, Line, OwnAnswer, Stop};
+use super::line::{Granted, Line};
+use super::prepared::{OwnAnswer, Stop};
 use crate::config::Kind;
 use crate::error::Reason;
 use crate::http1::Framing;

@@ -6,18 +6,21 @@
 //! left edge and closed exactly once.
 
 mod inspect;
+mod line;
 pub mod local;
 mod prepare;
+mod prepared;
 mod refuse;
 mod request_ids;
+mod target;
 mod tunnel;
 
 pub use inspect::{HeldBody, Inspected, Preread};
-pub use prepare::{Forward, Local, Opened, Own, Prepared, Refuse};
+pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse};
 pub use refuse::Refused;
+pub use request_ids::RequestIds;
 pub use tunnel::{PendingTunnel, Tunnel};
 
-use self::request_ids::RequestIds;
 use crate::admission::{Budget, Rates};
 use crate::audit::{Guard, Outcome, Peer, Recorder};
 use crate::authn::{Authn, ConnectionProof};
@@ -65,37 +68,14 @@ pub struct Broker {
     pub response_timeout: Duration,
     /// The broker's own account: what Access Tokens of an unpinned team are for.
     pub account: AccountSid,
-    ids: RequestIds,
+    /// Makes request ids.
+    pub ids: RequestIds,
 }
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Broker")
     }
-}
-
-/// What a broker is made of.
-pub struct Parts {
-    /// Finds callers.
-    pub authn: Authn,
-    /// What requests are judged by.
-    pub directory: Arc<Directory>,
-    /// Connections to upstreams.
-    pub pool: Rc<Pool>,
-    /// This core's audit.
-    pub recorder: Recorder,
-    /// This core's counters.
-    pub metrics: Arc<metrics::Core>,
-    /// Spare buffers.
-    pub buffers: Rc<Buffers>,
-    /// What bodies that are read before they are sent take, on all cores together.
-    pub bodies: Arc<Budget>,
-    /// What teams have used of their rates, on all cores together.
-    pub rates: Arc<Rates>,
-    /// TLS towards callers.
-    pub tls: Arc<CallerTls>,
-    /// Time.
-    pub clock: Clock,
 }
 
 /// What is known of a caller's connection.
@@ -123,30 +103,6 @@ impl Connection {
 }
 
 impl Broker {
-    /// A broker for one core.
-    pub fn new(parts: Parts, config: &crate::config::Config) -> Self {
-        let Parts { authn, directory, pool, recorder, metrics, buffers, bodies, rates, tls, clock } = parts;
-        let limits = config.limits.clone();
-        let response_timeout = config.upstream.response_timeout;
-        let ids = RequestIds::new();
-        Self {
-            authn,
-            directory,
-            pool,
-            recorder,
-            metrics,
-            buffers,
-            bodies,
-            rates,
-            tls,
-            clock,
-            limits,
-            response_timeout,
-            account: config.upstream.account_sid,
-            ids,
-        }
-    }
-
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
     /// outcome is.
     pub async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
@@ -204,7 +160,7 @@ impl Broker {
             Own::Local(local) => match local.kept.await {
                 Ok(()) => {
                     let fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")];
-                    let prepare::OwnAnswer { status, body, .. } = &local.answer;
+                    let prepared::OwnAnswer { status, body, .. } = &local.answer;
                     let answer = refuse::OwnBody { status: *status, fields: &fields, body: body.as_bytes() };
                     refuse::respond(caller, (local.id, now), &answer, false).await;
                 }

@@ -11,7 +11,7 @@ pub struct RequestIds {
 
 impl RequestIds {
     /// Starts at a random place: 128 bits, so that cores and restarts do not meet.
-    pub fn new() -> Self {
+    pub fn at_random() -> Self {
         let mut start = [0; 16];
         aws_lc_rs::rand::fill(&mut start).expect("aws-lc aborts rather than return without random bytes");
         Self { next: Cell::new(u128::from_le_bytes(start)) }

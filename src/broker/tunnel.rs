@@ -1,6 +1,7 @@
 //! CONNECT: a tunnel to port 443 of one host of Twilio's, whose inside is read. Any other is refused before it opens.
 
-use super::prepare::{Opened, Prepared, Stop, host_field, names_host};
+use super::prepared::{Opened, Prepared, Stop};
+use super::target::{host_field, names_host};
 use super::{Broker, Connection, Refused, refuse};
 use crate::audit::{Denial, Facts, Kept, Outcome};
 use crate::authn::{Caller, ConnectionProof, Presented, ProofKind};

@@ -7,7 +7,7 @@ use crate::audit::Trail;
 use crate::authn::jwks::Tending;
 use crate::authn::jwt::Jwts;
 use crate::authn::{Authn, ConnectionRules};
-use crate::broker::{Broker, Parts};
+use crate::broker::{Broker, RequestIds};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -122,7 +122,8 @@ impl Worker {
     fn broker(&self, shared: &Shared, buffers: &Rc<Buffers>, recorder: &crate::audit::Recorder) -> Rc<Broker> {
         let pool = Rc::new(Pool::new(shared.connector.clone(), &shared.config, Rc::clone(buffers)));
         tokio::task::spawn_local(Pool::tend(Rc::downgrade(&pool)));
-        let parts = Parts {
+        let config = &shared.config;
+        Rc::new(Broker {
             authn: Authn::new(Arc::clone(&shared.directory), shared.jwts.clone(), Arc::clone(&shared.rules))
                 .with_tls(Arc::clone(&shared.tls)),
             directory: Arc::clone(&shared.directory),
@@ -134,8 +135,11 @@ impl Worker {
             rates: Arc::clone(&shared.rates),
             tls: Arc::clone(&shared.tls),
             clock: self.clock.clone(),
-        };
-        Rc::new(Broker::new(parts, &shared.config))
+            limits: config.limits.clone(),
+            response_timeout: config.upstream.response_timeout,
+            account: config.upstream.account_sid,
+            ids: RequestIds::at_random(),
+        })
     }
 }
 

@@ -1,0 +1,120 @@
+//! From a known caller to what goes upstream: framing, target, policy, rate, key.
+
+use super::inspect::Inspected;
+use super::prepared::{OwnAnswer, Stop};
+use super::target::{HostField, NO_TARGET, Parts, expectation, names_host};
+use super::{Broker, Connection, local};
+use crate::authn::Caller;
+use crate::error::Reason;
+use crate::http1::{Framing, FramingError, RequestHead, request_framing};
+use crate::ids::AccountSid;
+use crate::inject::{Outbound, inject};
+use crate::keys::{Lease, lease};
+use crate::policy::{Asked, Judged, Subject};
+use crate::twilio::Mode;
+use std::rc::Rc;
+
+/// What the straight line came to.
+pub(super) enum Granted<'h> {
+    Local(OwnAnswer),
+    ReadBody { operation: &'static str, account: Option<AccountSid> },
+    Forward { judged: Judged<'h>, lease: Lease, outbound: Outbound },
+}
+
+/// Everything the straight line needs, once the caller is known.
+pub(super) struct Line<'l, 'f, 'b> {
+    pub(super) broker: &'l Broker,
+    pub(super) head: &'l RequestHead<'f, 'b>,
+    pub(super) host: HostField<'b>,
+    pub(super) connection: &'l Connection,
+    pub(super) caller: &'l Caller,
+    pub(super) inspected: Option<&'l Inspected<'l>>,
+    /// Unix seconds.
+    pub(super) now: u64,
+}
+
+impl<'b> Line<'_, '_, 'b> {
+    pub(super) fn run(&self, parts: Option<Parts<'b>>, asked: Result<Asked<'b>, Stop>) -> Result<Granted<'b>, Stop> {
+        let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
+        let framing = request_framing(self.head).map_err(|FramingError(what)| malformed(what))?;
+        expectation(self.head).map_err(malformed)?;
+        let parts = parts.ok_or_else(|| malformed(NO_TARGET))?;
+        let host = self.host.map_err(malformed)?;
+        if let Some(authority) = parts.authority
+            && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
+        {
+            return Err(malformed("Host and the target name two hosts"));
+        }
+        if let Some(only) = &self.connection.only_host
+            && !parts.authority.or(host).is_some_and(|named| names_host(named, only))
+        {
+            return Err(malformed("Host is not the host of this tunnel or server name"));
+        }
+        if let Some(name) = &self.connection.server_name
+            && parts.authority.is_none()
+            && host.is_some_and(|host| !names_host(host, name))
+        {
+            return Err(malformed("Host is not the server name of the TLS greeting"));
+        }
+        if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
+            return self.local(parts.path, framing);
+        }
+        let judged = self.judge(asked?)?;
+        if let Framing::Length(length) = framing
+            && length > self.broker.limits.max_body
+        {
+            return Err(Stop {
+                operation: Some(judged.grant.operation().name()),
+                ..Stop::because(Reason::BodyTooLarge, "Content-Length")
+            });
+        }
+        if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {
+            let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
+            return Ok(Granted::ReadBody { operation, account });
+        }
+        self.admit(&judged)?;
+        let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
+            .map_err(|reason| Stop::because(reason, "the team holds no key"))?;
+        let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
+        let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
+        Ok(Granted::Forward { judged, lease, outbound })
+    }
+
+    /// Counts a request that would go upstream against its team's rate.
+    fn admit(&self, judged: &Judged<'_>) -> Result<(), Stop> {
+        let Some(rate) = self.broker.limits.team_rate else { return Ok(()) };
+        if self.broker.rates.take(&self.caller.team().id, rate, self.broker.clock.instant()) {
+            return Ok(());
+        }
+        Err(Stop {
+            operation: Some(judged.grant.operation().name()),
+            ..Stop::because(Reason::RateLimited, "limits.team_rate")
+        })
+    }
+
+    /// The broker's own address as this caller knows it, in base-URL and host-prefix mode.
+    pub(super) fn links(&self, judged: &Judged<'_>) -> Option<Rc<str>> {
+        if judged.address.mode() == Mode::Host {
+            return None;
+        }
+        // HTTP/1.0 may name no host: a link that names none either leads back to where the caller came from.
+        let Some(host) = self.host.ok().flatten() else { return Some(Rc::from("")) };
+        let scheme = if self.connection.secure { "https://" } else { "http://" };
+        // A connection's requests nearly all name the same host: one text serves them all.
+        let mut known = self.connection.links.borrow_mut();
+        if known.as_deref().and_then(|known| known.strip_prefix(scheme)) != Some(host) {
+            *known = Some([scheme, host].concat().into());
+        }
+        known.clone()
+    }
+
+    pub(super) fn judge(&self, asked: Asked<'b>) -> Result<Judged<'b>, Stop> {
+        let team = self.caller.team();
+        let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+        let mut judged = asked.judge(&subject)?;
+        if let Some(body) = self.inspected {
+            judged.grant = judged.grant.inspected(&subject, body.selectors())?;
+        }
+        Ok(judged)
+    }
+}
