@@ -21,6 +21,7 @@
 //! | 0 | [`ids`] | newtypes safe to log |
 //! | 0 | [`secret`] | bytes that cannot print, serialise or linger; one greppable exit |
 //! | 0 | [`clock`] | wall and monotonic time |
+//! | 0 | [`log`] | lines for stderr, which nobody waits for |
 //! | 0 | [`headers`] · [`net`] | which fields end at this hop · sockets, buffers, deadlines |
 //! | 1 | [`config`] | text → values that cannot be wrong; all faults at once |
 //! | 1 | [`error`] | every way a request ends without an upstream answer: one exhaustive table |
@@ -40,6 +41,7 @@
 pub mod clock;
 pub mod headers;
 pub mod ids;
+pub mod log;
 pub mod net;
 pub mod secret;
 

@@ -4,6 +4,7 @@ use super::Parts;
 use super::answer::Answer;
 use crate::audit::Trouble;
 use crate::config::AuditMode;
+use crate::log;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -124,6 +125,7 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
         ("sidekey_audit_refused_total", "Requests refused because they could not be recorded.", counts.refused),
         ("sidekey_audit_unrecorded_total", "Requests that passed unrecorded (best_effort).", counts.unrecorded),
         ("sidekey_audit_lost_total", "Audit lines given up.", counts.lost),
+        ("sidekey_log_lost_total", "Lines of the log that stderr did not take.", log::lost()),
     ];
     for (name, help, value) in counters {
         sample(&mut text, (name, help), "counter", value);

@@ -25,7 +25,6 @@ pub(crate) use context::{Context, Output};
 pub(crate) use failure::Failure;
 
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,6 +80,7 @@ enum Command {
 /// Runs the command line; the exit code is 0 done, 1 failed, 64 usage or config error.
 pub fn run() -> ExitCode {
     process::harden();
+    let _last = process::LastWords;
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
@@ -90,8 +90,7 @@ pub fn run() -> ExitCode {
     match dispatch(arguments.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody is left to tell if stderr is gone.
-            let _ = write!(std::io::stderr().lock(), "{failure}");
+            crate::log::say(&failure.to_string());
             failure.exit_code()
         }
     }

@@ -1,8 +1,9 @@
-//! The process itself: no core dumps, logs on stderr, panics that say where and not what.
+//! The process itself: no core dumps, logs on stderr, panics that say where and not what, last words.
 
 use super::Output;
+use crate::log;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use std::io::Write as _;
+use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
@@ -16,7 +17,7 @@ pub(super) fn harden() {
     // The payload of a panic may quote what was being handled; the place is enough to find the fault.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let _ = writeln!(std::io::stderr().lock(), "sidekey: panicked at {place}");
+        log::say(&format!("sidekey: panicked at {place}\n"));
     }));
 }
 
@@ -26,7 +27,7 @@ pub(super) fn log(broker: bool, output: Output) {
     let default = if broker { LevelFilter::INFO } else { LevelFilter::WARN };
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let filter = asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| Targets::new().with_default(default));
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = fmt::layer().with_writer(|| log::Lines).with_ansi(false);
     let start = tracing_subscriber::registry().with(filter);
     // A second call finds a subscriber in place and changes nothing.
     let _ = match (broker, output) {
@@ -34,4 +35,16 @@ pub(super) fn log(broker: bool, output: Output) {
         (true, Output::Text) => start.with(lines).try_init(),
         (false, _) => start.with(lines.without_time().with_target(false)).try_init(),
     };
+}
+
+/// How long the end of the process waits for a stderr that takes no lines.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Has the last lines written when it is dropped, by a panic too.
+pub(super) struct LastWords;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        log::finish(LAST);
+    }
 }

@@ -4,8 +4,8 @@ use super::{Context, Failure, check, signals};
 use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
+use crate::log;
 use crate::server::{Addresses, Server};
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    log::start()?;
     let config = context.load()?;
     if let Some(faults) = Faults::gathered(check::files(&config, context.path())) {
         return Err(faults.into());
@@ -148,9 +149,7 @@ fn announce(addresses: &Addresses, admin: Option<&AdminPlace>) {
         admin.and_then(|place| place.tcp).map(|at| format!("listening admin={at}")),
         admin.and_then(|place| place.unix.as_ref()).map(|at| format!("listening admin_unix={}", at.display())),
     ];
-    let mut stderr = std::io::stderr().lock();
     for line in lines.into_iter().flatten() {
-        // Nobody reads stderr: nobody is to be told.
-        let _ = writeln!(stderr, "{line}");
+        log::say(&format!("{line}\n"));
     }
 }

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod keys;
 mod layering;
+mod log;
 mod reach;
 mod sandbox;
 mod serve;

@@ -86,32 +86,17 @@ impl Running {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
-    /// Waits until it has ended. A process of which a thread is held by the kernel is not gone by then, but does nothing
-    /// any more: it is a zombie whose last thread ends when the kernel lets go.
+    /// See [`until_ended`].
     #[track_caller]
     pub fn until_ended(&self) {
-        self.until(" Z");
+        until_ended(&self.child);
     }
 
     /// Holds it where it is until a `SIGCONT`.
     #[track_caller]
     pub fn pause(&self) {
         self.signal(Signal::STOP);
-        self.until(" T");
-    }
-
-    /// Waits until the kernel says that it is in this state.
-    #[track_caller]
-    fn until(&self, state: &str) {
-        let stat = format!("/proc/{}/stat", self.child.id());
-        for _ in 0..600 {
-            let stat = std::fs::read_to_string(&stat).expect("nobody has waited for it");
-            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(state)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("it does not come to{state}");
+        until(&self.child, " T");
     }
 
     /// Asks it to end, and gives its exit code and everything that it said on either output.
@@ -129,6 +114,27 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until it has ended. A process of which a thread is held by the kernel is not gone by then, but does nothing any
+/// more: it is a zombie whose last thread ends when the kernel lets go.
+#[track_caller]
+pub fn until_ended(child: &Child) {
+    until(child, " Z");
+}
+
+/// Waits until the kernel says that it is in this state.
+#[track_caller]
+fn until(child: &Child, state: &str) {
+    let stat = format!("/proc/{}/stat", child.id());
+    for _ in 0..600 {
+        let stat = std::fs::read_to_string(&stat).expect("nobody has waited for it");
+        if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(state)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it does not come to{state}");
 }
 
 fn listen(pipe: impl Read + Send + 'static, lines: Sender<String>) {
