@@ -1,29 +1,22 @@
 //! `sidekey check`: is the config good? Reads every file that it names; touches no network.
 
+mod files;
+
 use super::{Context, Failure};
-use crate::authn;
-use crate::clock::Clock;
 use crate::config::{self, Config, Fault, Faults};
 use crate::store::{Store, StoreError};
-use crate::tls::leaf::Leaves;
-use crate::tls::server::ServerTls;
-use crate::tls::{self, upstream};
 use crate::twilio::management::fits;
 use crate::twilio::{Host, operations};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Checks the config and prints a summary. Faults go to stderr (and, as JSON, to stdout too).
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
-    let config = match config::load(context.path()) {
+    let config = match load(context.path()) {
         Ok(config) => config,
         Err(faults) => return refuse(context, faults),
     };
-    if let Some(faults) = Faults::gathered(files(&config, context.path())) {
-        return refuse(context, faults);
-    }
     if let Some(error) = store(&config)? {
         return Err(locked(context, &error));
     }
@@ -34,6 +27,11 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let file = context.path().display().to_string();
     let data = json!({ "file": file, "ok": true, "faults": [], "warnings": warnings });
     context.print(&data, || format!("{file}: good: {}\n", summary(&config)))
+}
+
+/// Reads a config and looks into the files that it names: what a broker wants to know before it uses one.
+pub(super) fn load(path: &Path) -> Result<Config, Faults> {
+    config::load_whole(path, |named| files::faults(named, path))
 }
 
 fn refuse(context: &Context, faults: Faults) -> Result<(), Failure> {
@@ -67,24 +65,6 @@ fn locked(context: &Context, error: &StoreError) -> Failure {
         Some(Err(failure)) => failure,
         _ => Failure::failed(error.to_string()),
     }
-}
-
-/// What is wrong inside the files that the config names.
-pub(super) fn files(config: &Config, file: &Path) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut note = |at: &str, error: tls::Error| {
-        let mend = format!("see [{at}] in {}", file.display());
-        let path = error.path.unwrap_or_else(|| file.to_owned());
-        faults.push(Fault { file: path, line: None, at: at.to_owned(), what: error.problem, mend });
-    };
-    let leaves = config.intercept.as_ref().map(|files| Leaves::open(files, |_| false, Clock::system()));
-    let leaves = leaves.and_then(|leaves| leaves.map_err(|error| note("intercept", error)).ok()).map(Arc::new);
-    if config.tls.is_some() {
-        let _ = ServerTls::open(config.tls.as_ref(), leaves).map_err(|error| note("tls", error));
-    }
-    let _ = upstream::client_config(config.upstream.ca.as_deref(), &[]).map_err(|error| note("upstream", error));
-    let _ = authn::jwt::Jwts::open(&config.jwt, None).map_err(|error| note("jwt", error));
-    faults
 }
 
 /// What is allowed and can have no effect.

@@ -14,13 +14,10 @@ use tokio::sync::watch;
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     log::start()?;
-    let config = context.load()?;
-    if let Some(faults) = Faults::gathered(check::files(&config, context.path())) {
-        return Err(faults.into());
-    }
+    let config = context.load_by(check::load)?;
     let (changed, changes) = watch::channel(None);
     // Before the listeners: from the first connection on, SIGHUP means reload.
-    let watch = Watch::start(context.path(), &config, move |outcome| heard(&changed, outcome))?;
+    let watch = Watch::start(context.path(), &config, check::load, move |outcome| heard(&changed, outcome))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let server = Server::start(&config, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;

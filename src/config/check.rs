@@ -10,15 +10,20 @@ use super::defaults;
 use super::fault::{Fault, Faults};
 use super::raw::{Gather, Section, Wrong};
 use super::reference::Environment;
-use super::types::{Config, Limits};
+use super::types::{Config, Limits, Named};
 use super::value::{count_in, duration_in, size_in};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeTable;
 
-/// Checks the text of a config file and gathers every fault.
-pub(super) fn check(text: &str, file: &Path, environment: &dyn Environment) -> Result<Config, Faults> {
+/// Checks the text of a config file and gathers every fault, then those that `look` finds in the files that it names.
+pub(super) fn check(
+    text: &str,
+    file: &Path,
+    environment: &dyn Environment,
+    look: impl FnOnce(&Named<'_>) -> Vec<Fault>,
+) -> Result<Config, Faults> {
     let gather = Gather::new(text, file, environment);
     let (root, broken) = DeTable::parse_recoverable(text);
     for error in &broken {
@@ -26,9 +31,10 @@ pub(super) fn check(text: &str, file: &Path, environment: &dyn Environment) -> R
         let what = format!("is not TOML: {}", error.message());
         gather.fault("", error.span().map(|span| span.start), Wrong::new(what, "see toml.io for the syntax"));
     }
-    let config = if broken.is_empty() { tables(&gather, root.get_ref()) } else { None };
+    let mut found = Vec::new();
+    let config = if broken.is_empty() { tables(&gather, root.get_ref(), |named| found = look(named)) } else { None };
     let (warnings, sources) = (gather.warnings.take(), gather.sources.take());
-    match (Faults::gathered(gather.faults.take()), config) {
+    match (Faults::gathered(gather.faults.take(), found), config) {
         (Some(faults), _) => Err(faults),
         (None, Some(config)) => Ok(Config { warnings, sources, ..config }),
         (None, None) => Err(Faults::one(Fault {
@@ -43,17 +49,17 @@ pub(super) fn check(text: &str, file: &Path, environment: &dyn Environment) -> R
 
 /// Reads every table, then compares them. A table that is absent and one that is wrong are both `None` here: the wrong
 /// one has noted its fault, so no [`Config`] comes of it.
-fn tables(gather: &Gather<'_>, root: &DeTable<'_>) -> Option<Config> {
+fn tables(gather: &Gather<'_>, root: &DeTable<'_>, look: impl FnOnce(&Named<'_>)) -> Option<Config> {
     let mut root = Section::new(gather, String::new(), None, root);
     let listen = listen::listen(&mut root);
-    let tls = listen::tls(&mut root);
-    let intercept = listen::intercept(&mut root);
+    let (tls, tls_is_sound) = sound(gather, || listen::tls(&mut root));
+    let (intercept, intercept_is_sound) = sound(gather, || listen::intercept(&mut root));
     let upstream = upstream::upstream(&mut root);
     let store = store::store(&mut root);
     let admin = listen::admin(&mut root);
     let audit = store::audit(&mut root);
     let limits = limits(&mut root);
-    let jwt = proofs::jwts(&mut root);
+    let (jwt, jwt_is_sound) = sound(gather, || proofs::jwts(&mut root));
     let certificates = proofs::certificates(&mut root);
     let peers = proofs::peers(&mut root);
     let teams = team::teams(&mut root);
@@ -62,6 +68,13 @@ fn tables(gather: &Gather<'_>, root: &DeTable<'_>) -> Option<Config> {
     proofs::across(&root, &jwt, &certificates, &teams);
     proofs::across_peers(&root, &peers, &teams);
     root.finish();
+    let jwt: Vec<_> = jwt.into_iter().map(|jwt| jwt.value).collect();
+    look(&Named {
+        tls: tls.as_ref().filter(|_| tls_is_sound),
+        intercept: intercept.as_ref().filter(|_| intercept_is_sound),
+        upstream_ca: upstream.as_ref().and_then(|upstream| upstream.ca.as_deref()),
+        jwt: if jwt_is_sound { &jwt } else { &[] },
+    });
     Some(Config {
         listen,
         tls,
@@ -71,13 +84,20 @@ fn tables(gather: &Gather<'_>, root: &DeTable<'_>) -> Option<Config> {
         admin,
         audit,
         limits,
-        jwt: jwt.into_iter().map(|jwt| jwt.value).collect(),
+        jwt,
         certificates: certificates.into_iter().map(|certificate| certificate.value).collect(),
         peers: peers.into_iter().map(|peer| peer.value).collect(),
         teams: teams.into_iter().map(|team| team.value).collect(),
         warnings: Vec::new(),
         sources: Vec::new(),
     })
+}
+
+/// What a table comes to, and whether it has no fault.
+fn sound<T>(gather: &Gather<'_>, read: impl FnOnce() -> T) -> (T, bool) {
+    let before = gather.faults.borrow().len();
+    let value = read();
+    (value, gather.faults.borrow().len() == before)
 }
 
 /// A value and where it stands, for faults found when tables are compared.

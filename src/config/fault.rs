@@ -45,7 +45,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of one file, in the order of its lines. Never empty.
+/// Every fault of a config, in the order of its lines, and after them those of the files that it names. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -55,9 +55,10 @@ impl Faults {
         Self(vec![fault])
     }
 
-    /// All of them, sorted by line; `None` if there are none.
-    pub fn gathered(mut faults: Vec<Fault>) -> Option<Self> {
+    /// All of them, the config's own sorted by line; `None` if there are none.
+    pub(super) fn gathered(mut faults: Vec<Fault>, of_files: Vec<Fault>) -> Option<Self> {
         faults.sort_by(|a, b| (a.line, &a.at).cmp(&(b.line, &b.at)));
+        faults.extend(of_files);
         // A hundred brackets that nobody closed are one fault.
         faults.dedup();
         (!faults.is_empty()).then_some(Self(faults))

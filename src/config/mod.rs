@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults};
 pub use reference::{Environment, ProcessEnvironment};
 pub use types::{
     Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen, Master,
-    Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
+    Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
 };
 pub use value::{duration, size};
 pub use watch::Watch;
@@ -31,11 +31,16 @@ const MAX_FILE: u64 = 128 << 20;
 
 /// Reads and checks the config file at `path`; `env:` references are looked up in the process's environment.
 pub fn load(path: &Path) -> Result<Config, Faults> {
+    load_whole(path, |_| Vec::new())
+}
+
+/// The same; `look` looks into the files that it names, and what it finds is told after the config's own faults.
+pub fn load_whole(path: &Path, look: impl FnOnce(&Named<'_>) -> Vec<Fault>) -> Result<Config, Faults> {
     let text = reference::read_text(path, MAX_FILE).map_err(|what| Faults::one(Fault::unreadable(path, &what)))?;
-    parse(&text, path, &ProcessEnvironment)
+    check::check(&text, path, &ProcessEnvironment, look)
 }
 
 /// Checks `text` as the content of `file`. Relative paths in it are relative to the file's folder.
 pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<Config, Faults> {
-    check::check(text, file, environment)
+    check::check(text, file, environment, |_| Vec::new())
 }

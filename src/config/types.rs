@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -108,6 +108,19 @@ pub struct Intercept {
     pub ca_key: PathBuf,
     /// Whether a CONNECT without a proof opens its tunnel, and each request inside brings its own (`proof = "inside"`).
     pub proof_inside: bool,
+}
+
+/// What names files to look into, of a config that may have faults: a table that has one is absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'c> {
+    /// `[tls]`
+    pub tls: Option<&'c Tls>,
+    /// `[intercept]`
+    pub intercept: Option<&'c Intercept>,
+    /// `upstream.ca`
+    pub upstream_ca: Option<&'c Path>,
+    /// `[[jwt]]`
+    pub jwt: &'c [Jwt],
 }
 
 /// `[upstream]`: where Twilio is reached, and as whom.

@@ -4,7 +4,7 @@
 //! notify nobody; a `stat` of a few files a second sees all of it. The work is done on a thread of its own, so that a
 //! slow disk delays nobody's request.
 
-use super::{Config, Faults, load};
+use super::{Config, Faults};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 /// Time between two looks at the files; a change is live within about this time.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How a config is read.
+type Load = fn(&Path) -> Result<Config, Faults>;
+
 /// A running watch; dropping it ends it.
 #[derive(Debug)]
 pub struct Watch {
@@ -25,25 +28,27 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `path` and the files that `current` was read from. `changed` hears every new config, and the faults of a
+    /// Watches `path`, which `load` reads, and the files that `current` was read from. `changed` hears every new config, and the faults of a
     /// file that can't be used (once for as long as they stay the same, and at each SIGHUP): then the old config is to be kept.
     ///
     /// From here on SIGHUP asks for a reload and no longer ends the process. Fails if the thread can't be started.
     pub fn start(
         path: &Path,
         current: &Config,
+        load: Load,
         changed: impl FnMut(Result<Config, Faults>) + Send + 'static,
     ) -> io::Result<Self> {
-        Self::every(INTERVAL, path, current, changed)
+        Self::every(INTERVAL, path, current, load, changed)
     }
 
     fn every(
         interval: Duration,
         path: &Path,
         current: &Config,
+        load: Load,
         changed: impl FnMut(Result<Config, Faults>) + Send + 'static,
     ) -> io::Result<Self> {
-        let mut watched = Watched::new(path, current, changed);
+        let mut watched = Watched::new(path, current, load, changed);
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("config".to_owned()).spawn(move || {
@@ -99,6 +104,7 @@ struct Watched<F> {
     path: PathBuf,
     sources: Vec<PathBuf>,
     identities: Vec<Identity>,
+    load: Load,
     /// What the last reload found wrong. While there is something, every look tries again: the mend may be in a file
     /// that the broken config could not name.
     faults: Option<Faults>,
@@ -106,10 +112,10 @@ struct Watched<F> {
 }
 
 impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
-    fn new(path: &Path, current: &Config, changed: F) -> Self {
+    fn new(path: &Path, current: &Config, load: Load, changed: F) -> Self {
         let sources = current.sources.clone();
         let identities = identities(&sources);
-        Self { path: path.to_owned(), sources, identities, faults: None, changed }
+        Self { path: path.to_owned(), sources, identities, load, faults: None, changed }
     }
 
     fn look(&mut self) {
@@ -127,7 +133,7 @@ impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
     fn reload(&mut self) {
         // Taken before the files are read: a change during the reading shows as a change at the next look.
         let identities_before = identities(&self.sources);
-        match load(&self.path) {
+        match (self.load)(&self.path) {
             Ok(config) => {
                 self.faults = None;
                 let same = config.sources == self.sources;
@@ -158,6 +164,7 @@ fn identities(sources: &[PathBuf]) -> Vec<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::load;
     use crate::config::tests::SMALLEST;
     use std::os::unix::fs::symlink;
 
@@ -168,7 +175,7 @@ mod tests {
         let (heard, hearing) = mpsc::channel();
         let current = load(path).expect("the first file is good");
         let changed = move |outcome| drop(heard.send(outcome));
-        let watch = Watch::every(Duration::from_millis(5), path, &current, changed).expect("a thread starts");
+        let watch = Watch::every(Duration::from_millis(5), path, &current, load, changed).expect("a thread starts");
         (watch, hearing)
     }
 

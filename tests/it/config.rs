@@ -199,7 +199,7 @@ policy = { allow = ["api:Messages:*", "api:Mesages:create"], deny = ["api:Calls:
 }
 
 #[test]
-fn files_that_are_no_certificates_are_faults() {
+fn faults_inside_the_files_that_it_names_are_told_with_its_own() {
     let folder = written(
         r#"
 [listen]
@@ -213,20 +213,38 @@ ca_key = "sidekey.toml"
 [upstream]
 account_sid = "AC00000000000000000000000000000001"
 ca = "sidekey.toml"
+[[jwt]]
+issuer = "https://one.example"
+audience = "sidekey"
+jwks_file = "sidekey.toml"
+team_claim = "team"
+[[jwt]]
+issuer = "https://two.example"
+audience = "sidekey"
+jwks_file = "keys.json"
+team_claim = "team"
 [store]
 url = "sqlite:sidekey.db"
 root_key = "file:sidekey.key"
+[limits]
+max_bodies = 1
 "#,
     );
+    std::fs::write(folder.path().join("keys.json"), "{}").expect("a file");
     let ended = run(folder.path(), &["check"]);
     assert_eq!(ended.code, Some(64), "{ended:?}");
     let told: Vec<&str> = ended.stderr.lines().map(|line| line.split_at(line.len().min(60)).0).collect();
     assert_eq!(
         told,
         [
+            "sidekey.toml:27: limits: unknown name `max_bodies`; did you ",
             "sidekey.toml: intercept: holds no certificate; a PEM file wi",
+            "sidekey.toml: intercept: holds no private key; a PEM file wi",
             "sidekey.toml: tls: holds no certificate; a PEM file with BEG",
+            "sidekey.toml: tls: holds no private key; a PEM file with BEG",
             "sidekey.toml: upstream: holds no certificate; a PEM file wit",
+            "sidekey.toml: jwt: the key set is not a JSON object, or has ",
+            "keys.json: jwt: the key set has no list `keys`; see [jwt] in",
         ]
     );
     let served = run(folder.path(), &["serve"]);
