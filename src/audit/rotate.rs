@@ -103,10 +103,11 @@ pub(super) fn sweep(
 ) -> io::Result<()> {
     let oldest = retention.map(|kept| {
         let kept = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
-        rotated_name(path, unix_micros.saturating_sub(kept))
+        unix_micros.saturating_sub(kept)
     });
     for file in rotated(path)? {
-        if oldest.as_ref().is_some_and(|oldest| file < *oldest) && !is_needed(&file) {
+        // By its name alone: the folder of a relative path is spelled in more ways than one.
+        if oldest.is_some_and(|oldest| is_older(&file, oldest)) && !is_needed(&file) {
             fs::remove_file(&file)?;
             tracing::info!(file = %file.display(), "removed an audit file past its retention");
         } else if file.extension().is_none_or(|extension| extension != "gz") {

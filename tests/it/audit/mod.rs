@@ -157,3 +157,25 @@ fn a_trail_that_can_not_be_written_refuses_requests() {
     assert!(heard.contains(&path(1)) && !heard.contains(&path(2)) && heard.contains(&path(passed)));
     scene.verify_file("trail/audit.jsonl");
 }
+
+/// The config names the file without a folder, as the README does.
+#[test]
+fn rotated_files_are_kept_for_their_retention() {
+    let scene = Scene::new("[audit]\nfile = \"audit.jsonl\"\nmax_size = \"64KiB\"\nretention = \"1h\"\n");
+    let broker = scene.serve();
+    let rotated = || {
+        let files = std::fs::read_dir(scene.path()).expect("a folder").map_while(Result::ok);
+        files
+            .filter_map(|file| file.file_name().into_string().ok())
+            .filter(|name| name.starts_with("audit.jsonl."))
+            .count()
+    };
+    // Some 1,200 bytes each: the file is rotated twice, and a sweep follows each time.
+    for number in 0..150 {
+        assert_eq!(broker.ask(number).0, 404);
+    }
+    drop(broker.process.end(Signal::TERM));
+    assert!(rotated() >= 2, "{} files were rotated and are there", rotated());
+    let all = run_with(scene.path(), &["audit", "query", "--phase", "outcome", "--output", "json"], &VARIABLES).json();
+    assert_eq!(all.as_array().map(Vec::len), Some(150));
+}
