@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Kind};
 use crate::directory::{Declared, Directory, Key, TeamState, TokenEntry, declare};
 use crate::ids::{AccountSid, KeySid, TeamId};
-use crate::store::{Catchup, Change, KeyState, Result, SealedKey, Store, TeamRow, TokenRow};
+use crate::store::{Catchup, Change, KeyState, Position, Result, SealedKey, Store, TeamRow, TokenRow};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -65,7 +65,7 @@ pub struct Feed {
     outdated: bool,
     clock: Clock,
     health: Arc<Health>,
-    position: i64,
+    position: Position,
     /// Keys that were replaced, with the last change before that: some request may still hold one.
     replaced: Vec<(i64, Weak<Key>)>,
     /// The store's teams; others are the config file's.
@@ -86,7 +86,7 @@ impl Feed {
             outdated: false,
             clock,
             health: Arc::default(),
-            position: 0,
+            position: Position::default(),
             replaced: Vec::new(),
             teams: HashSet::new(),
             told: HashMap::new(),
@@ -116,7 +116,7 @@ impl Feed {
     }
 
     /// The last change that was applied.
-    pub const fn position(&self) -> i64 {
+    pub const fn position(&self) -> Position {
         self.position
     }
 
@@ -127,7 +127,7 @@ impl Feed {
         let mut digests = (self.health.heard() > 0).then(HashSet::new);
         let mut tokens = Vec::new();
         let now = self.clock.unix_seconds();
-        let since = self.position;
+        let since = self.position.id;
         let store = self.store.clone();
         let position = store
             .load_all(|change| match change {
@@ -181,7 +181,7 @@ impl Feed {
                     let before = self.position;
                     for change in changes {
                         news.push(describe(&change));
-                        self.apply(change, before);
+                        self.apply(change, before.id);
                         self.health.applied.fetch_add(1, Ordering::Relaxed);
                     }
                     self.position = through;
@@ -203,7 +203,7 @@ impl Feed {
     /// The last change from whose time on no request of this process holds a replaced key.
     pub fn drained(&mut self) -> i64 {
         self.replaced.retain(|(_, key)| key.strong_count() > 0);
-        self.replaced.iter().map(|(before, _)| *before).min().unwrap_or(self.position)
+        self.replaced.iter().map(|(before, _)| *before).min().unwrap_or(self.position.id)
     }
 
     /// Tells the store which keys were used, and how the upstream took them; answers whose standing is news.

@@ -17,6 +17,15 @@ const BATCH: i64 = 1_000;
 /// Rows read at once by [`Store::load_all`]: a few megabytes.
 const PAGE: i64 = 10_000;
 
+/// How far a reader has come: the newest change that it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The change's number; 0: none yet.
+    pub id: i64,
+    /// Its mark. A store that was restored from a copy counts the same numbers again, and marks them otherwise.
+    pub mark: i64,
+}
+
 /// What [`Store::changes_since`] found.
 #[derive(Debug)]
 pub enum Catchup {
@@ -25,7 +34,7 @@ pub enum Catchup {
         /// In the order in which they were noted; each carries the present state.
         changes: Vec<Change>,
         /// Where to go on.
-        through: i64,
+        through: Position,
     },
     /// Too much was missed, or the store was restored from a copy: load everything.
     Reload,
@@ -34,7 +43,8 @@ pub enum Catchup {
 impl Store {
     /// Gives every team, token and current key to `take`, in this order, in chunks. The answer is where to go on with
     /// [`Store::changes_since`]; what changes meanwhile may be given in either state, and comes again from there.
-    pub async fn load_all(&self, mut take: impl FnMut(Change) + Send) -> Result<i64> {
+    pub async fn load_all(&self, mut take: impl FnMut(Change) + Send) -> Result<Position> {
+        self.still_itself().await?;
         let position = self.position().await?;
         let mut names = Vec::new();
         loop {
@@ -64,19 +74,17 @@ impl Store {
         Ok(position)
     }
 
-    /// What changed after change `since`. Ids have gaps (a server counts rolled back writes too), so that a `since` just
-    /// before the oldest change may be told to reload without need.
-    pub async fn changes_since(&self, since: i64) -> Result<Catchup> {
+    /// What changed after change `since`.
+    pub async fn changes_since(&self, since: Position) -> Result<Catchup> {
         let mut tx = self.read().await?;
-        let ends = "SELECT (SELECT COALESCE(MIN(id), 0) FROM changes), (SELECT COALESCE(MAX(id), 0) FROM changes)";
-        let rows = tx.query(ends, vec![]).await?;
-        let (oldest, newest) = rows.first().map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))?;
-        if since > newest || since + 1 < oldest {
+        if !stands(&mut tx, since).await? {
             return Ok(Catchup::Reload);
         }
-        let sql = "SELECT id, kind, entity FROM changes WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let rows = tx.query(sql, vec![since.into(), BATCH.into()]).await?;
-        let through = rows.last().map_or(Ok(since), |row| row.int(0))?;
+        let sql = "SELECT id, kind, entity, mark FROM changes WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let rows = tx.query(sql, vec![since.id.into(), BATCH.into()]).await?;
+        let through = rows
+            .last()
+            .map_or(Ok(since), |row| Ok::<_, StoreError>(Position { id: row.int(0)?, mark: row.int(3)? }))?;
         let mut seen = HashSet::new();
         let mut changes = Vec::new();
         for row in &rows {
@@ -88,10 +96,21 @@ impl Store {
         Ok(Catchup::Changes { changes, through })
     }
 
-    /// The id of the newest change; 0 for a store without any.
-    pub async fn position(&self) -> Result<i64> {
-        let rows = self.read().await?.query("SELECT COALESCE(MAX(id), 0) FROM changes", vec![]).await?;
-        rows.first().map_or(Ok(0), |row| row.int(0))
+    /// The newest change.
+    pub async fn position(&self) -> Result<Position> {
+        let sql = "SELECT id, mark FROM changes ORDER BY id DESC LIMIT 1";
+        let rows = self.read().await?.query(sql, vec![]).await?;
+        rows.first().map_or(Ok(Position::default()), |row| Ok(Position { id: row.int(0)?, mark: row.int(1)? }))
+    }
+
+    /// Whether what answers is the store that was opened: another may have been put in its place since.
+    async fn still_itself(&self) -> Result<()> {
+        let rows = self.read().await?.query("SELECT value FROM meta WHERE name = 'store_id'", vec![]).await?;
+        let found = rows.first().map_or(Ok([0; 16]), |row| row.array::<16>(0))?;
+        if found == self.inner.store_id {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt("another store was put in its place; restart sidekey to take it".to_owned()))
     }
 
     /// What is now so about one thing.
@@ -111,6 +130,18 @@ impl Store {
             _ => Err(odd(kind)),
         }
     }
+}
+
+/// Whether the change is still there, and still the same one: otherwise changes were forgotten, or the store was restored
+/// from a copy. Ids have gaps (a server counts rolled back writes too), so that who knows no change yet may be told to
+/// reload without need.
+async fn stands(tx: &mut Tx, at: Position) -> Result<bool> {
+    if at.id == 0 {
+        let rows = tx.query("SELECT COALESCE(MIN(id), 0) FROM changes", vec![]).await?;
+        return Ok(rows.first().map_or(Ok(0), |row| row.int(0))? <= 1);
+    }
+    let rows = tx.query("SELECT mark FROM changes WHERE id = ?1", vec![at.id.into()]).await?;
+    Ok(rows.first().map(|row| row.int(0)).transpose()? == Some(at.mark))
 }
 
 /// Notes that the team is new, different or gone.

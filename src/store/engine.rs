@@ -6,6 +6,7 @@
 
 use super::error::{Result, StoreError};
 use super::postgres::{self, Postgres};
+use super::seal::random;
 use super::sqlite::Sqlite;
 use super::value::{Row, Value};
 use super::watch::Signal;
@@ -137,8 +138,9 @@ impl Tx {
 
     /// Notes that something changed, for every broker to see; answers the id of the change.
     pub(super) async fn note(&mut self, kind: &str, entity: &str) -> Result<i64> {
-        let sql = "INSERT INTO changes (kind, entity) VALUES (?1, ?2) RETURNING id";
-        let rows = self.query(sql, vec![kind.into(), entity.into()]).await?;
+        let sql = "INSERT INTO changes (kind, entity, mark) VALUES (?1, ?2, ?3) RETURNING id";
+        let mark = i64::from_le_bytes(*random::<8>());
+        let rows = self.query(sql, vec![kind.into(), entity.into(), mark.into()]).await?;
         let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
         self.noted = Some(id);
         Ok(id)

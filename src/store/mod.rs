@@ -22,7 +22,7 @@ mod unlock;
 mod value;
 mod watch;
 
-pub use changes::Catchup;
+pub use changes::{Catchup, Position};
 pub use error::{Result, StoreError};
 pub use journal::{Entry, Op, Step};
 pub use lock::KeysLock;
@@ -50,6 +50,8 @@ struct Inner {
     sealer: Sealer,
     clock: Clock,
     signal: Signal,
+    /// The store's own, made with it.
+    store_id: [u8; 16],
     /// Names this store in the `FriendlyName` of its keys: 8 hex digits.
     instance: String,
     /// The file, for an embedded store.
@@ -70,6 +72,7 @@ impl Store {
             sealer: opened.sealer,
             clock,
             signal: Signal::default(),
+            store_id: opened.store_id,
             instance: hex::encode(&opened.store_id[..4]),
             path,
         };

@@ -7,7 +7,7 @@ use super::error::{Result, StoreError};
 use super::value::{Row, Value};
 
 /// Every migration, oldest first; the version of a store is how many it has had.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, MARKED];
 
 /// The newest version that this program knows.
 pub(super) fn known() -> i64 {
@@ -88,6 +88,9 @@ CREATE TABLE replicas (
   drained BIGINT NOT NULL
 );
 ";
+
+/// A change gets a random mark beside its number: a store that was restored from a copy uses its numbers again.
+const MARKED: &str = "ALTER TABLE changes ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;";
 
 /// Brings the store to the newest version, inside the transaction of `tx`; refuses a newer one untouched. Answers
 /// whether the store was empty before.

@@ -5,8 +5,9 @@
 
 use super::error::{Result, StoreError};
 use super::value::{Row, Value};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -73,8 +74,8 @@ fn gone() -> StoreError {
 
 /// The thread: opens, then works until every handle is gone.
 fn serve(path: &Path, ready: oneshot::Sender<Result<()>>, mut queue: mpsc::Receiver<Job>) {
-    let connection = match connect(path) {
-        Ok(connection) => connection,
+    let mut opened = match make_private(path).and_then(|()| Opened::open(path)) {
+        Ok(opened) => opened,
         Err(error) => {
             let _ = ready.send(Err(error));
             return;
@@ -82,12 +83,17 @@ fn serve(path: &Path, ready: oneshot::Sender<Result<()>>, mut queue: mpsc::Recei
     };
     let _ = ready.send(Ok(()));
     while let Some(job) = queue.blocking_recv() {
+        let there = opened.follow(path);
+        let connection = &opened.connection;
         match job {
             Job::Run { sql, params, reply } => {
-                let _ = reply.send(run(&connection, &sql, &params).map_err(|error| explain(path, &error)));
+                let outcome =
+                    there.and_then(|()| run(connection, &sql, &params).map_err(|error| explain(path, &error)));
+                let _ = reply.send(outcome);
             }
             Job::Batch { sql, reply } => {
-                let outcome = connection.execute_batch(&sql).map_err(|error| explain(path, &error));
+                let outcome =
+                    there.and_then(|()| connection.execute_batch(&sql).map_err(|error| explain(path, &error)));
                 if let Some(reply) = reply {
                     let _ = reply.send(outcome);
                 }
@@ -96,8 +102,57 @@ fn serve(path: &Path, ready: oneshot::Sender<Result<()>>, mut queue: mpsc::Recei
     }
 }
 
+/// A connection, and which file it has open.
+struct Opened {
+    connection: Connection,
+    /// Device and inode.
+    file: (u64, u64),
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Self> {
+        // Asked first: a file that comes in between is then taken for another, which it is.
+        let file = identity(path)?;
+        Ok(Self { connection: connect(path)?, file })
+    }
+
+    /// Goes over to the file that is there now, if it is another one: a copy that was put back. Whoever stayed with the old
+    /// file would hear of no change any more.
+    fn follow(&mut self, path: &Path) -> Result<()> {
+        if !self.connection.is_autocommit() || identity(path)? == self.file {
+            return Ok(());
+        }
+        let new = Self::open(path)?;
+        if new.store_id() != self.store_id() {
+            return Err(StoreError::Corrupt(format!(
+                "{}: another store was put in its place; restart sidekey to take it",
+                path.display()
+            )));
+        }
+        // By its name, the log beside the file is the new one's by now: the old connection must not tidy it away.
+        let kept = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        kept.map_err(|error| explain(path, &error))?;
+        *self = new;
+        tracing::warn!(path = %path.display(), "went over to the file that was put in the store's place");
+        Ok(())
+    }
+
+    /// What the store was called when it was made; `None`: it is none.
+    fn store_id(&self) -> Option<Vec<u8>> {
+        let sql = "SELECT value FROM meta WHERE name = 'store_id'";
+        self.connection.query_row(sql, [], |row| row.get(0)).ok()
+    }
+}
+
+/// Which file is there.
+fn identity(path: &Path) -> Result<(u64, u64)> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino())),
+        Err(error) => Err(StoreError::Unreachable(format!("{}: {error}; put the file back", path.display()))),
+    }
+}
+
 fn connect(path: &Path) -> Result<Connection> {
-    make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;

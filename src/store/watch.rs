@@ -1,6 +1,7 @@
 //! How a broker hears of changes: at once where the database tells, by polling where it doesn't.
 
 use super::Store;
+use super::changes::Position;
 use super::engine::Engine;
 use super::error::Result;
 use std::sync::Arc;
@@ -52,15 +53,15 @@ impl Store {
 impl Watch {
     /// Returns when there is something after change `since`, or at the next poll if the store says nothing new: the
     /// answer is whether there is. An error means that the store can't be reached now. Cancel-safe.
-    pub async fn changed(&mut self, since: i64) -> Result<bool> {
+    pub async fn changed(&mut self, since: Position) -> Result<bool> {
         let poll = match self.store.inner.engine {
             Engine::Sqlite(_) => POLL_FILE,
             Engine::Postgres(_) => POLL_SERVER,
         };
         let _ = tokio::time::timeout(poll, self.heard.changed()).await;
         let newest = self.store.position().await?;
-        let moved = newest != since || newest < self.seen;
-        self.seen = newest;
+        let moved = newest != since || newest.id < self.seen;
+        self.seen = newest.id;
         Ok(moved)
     }
 }

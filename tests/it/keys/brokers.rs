@@ -118,6 +118,70 @@ fn a_store_restored_from_an_older_copy_is_heard_in_full() {
 }
 
 #[test]
+fn a_copy_that_is_put_in_the_place_of_the_file_is_heard_in_full() {
+    let world = World::new();
+    let broker = world.serve();
+    let file = |name: &str| world.folder().join(name);
+    let put = |name: &str| {
+        // With its own log, if it has one, and not with that of the file that goes.
+        for suffix in ["-wal", "-shm"] {
+            let (own, old) = (file(&format!("{name}{suffix}")), file(&format!("store.db{suffix}")));
+            let _ = std::fs::remove_file(&old);
+            let _ = std::fs::rename(own, old);
+        }
+        std::fs::rename(file(name), file("store.db")).expect("a copy");
+    };
+    world.json(&["team", "create", "billing"]);
+    world.json(&["key", "create", "billing"]);
+    let kept = world.token("billing");
+    let store = rusqlite::Connection::open(file("store.db")).expect("a store");
+    store.execute("VACUUM INTO ?1", [file("copy.db").to_str()]).expect("a copy");
+    drop(store);
+    let newer = world.token("billing");
+    for token in [&kept, &newer] {
+        broker.until(&world, token, 200);
+    }
+    // What happens to the copy before it is put in place has the number of what the broker has heard already.
+    let config = std::fs::read_to_string(file("sidekey.toml")).expect("a config");
+    std::fs::write(file("copy.toml"), config.replace("store.db", "copy.db")).expect("a config");
+    world.json(&["token", "revoke", &kept, "--config", "copy.toml"]);
+    put("copy.db");
+    for token in [&kept, &newer] {
+        broker.until(&world, token, 401);
+    }
+    let newest = world.token("billing");
+    broker.until(&world, &newest, 200);
+    // Without a file, or with one of another store, what is known is served on, and it is said.
+    let state = |wanted: &str| {
+        for _ in 0..600 {
+            let ready = broker.ask_admin("GET", "/readyz", "").json();
+            if ready["store"]["state"] == json!(wanted) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("never {wanted}");
+    };
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::rename(file(&format!("store.db{suffix}")), file(&format!("copy.db{suffix}")));
+    }
+    state("lost");
+    assert!(!file("store.db").exists(), "a broker makes no new store in its place");
+    assert_eq!(broker.ask_admin("GET", "/v1/teams", "").status, 503);
+    std::fs::write(file("other.toml"), config.replace("store.db", "other.db")).expect("a config");
+    world.json(&["team", "create", "foreign", "--config", "other.toml"]);
+    put("other.db");
+    let refused = broker.ask_admin("GET", "/v1/teams", "");
+    assert!(refused.status == 500 && refused.text().contains("another store"), "{refused:?}");
+    state("lost");
+    assert_eq!(broker.messages(&world, &newest).status, 200);
+    put("copy.db");
+    state("ok");
+    world.json(&["token", "revoke", &newest]);
+    broker.until(&world, &newest, 401);
+}
+
+#[test]
 fn a_refused_key_is_marked_and_replaced_by_command_alone() {
     let world = World::new();
     let broker = world.serve();

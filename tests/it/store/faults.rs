@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sidekey::clock::Clock;
 use sidekey::config::{RootKey, StoreUrl};
 use sidekey::secret::Secret;
-use sidekey::store::{Change, Store, StoreError};
+use sidekey::store::{Catchup, Change, Store, StoreError};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -56,8 +56,14 @@ async fn a_newer_schema_is_refused_untouched(place: Place) {
     drop(filled(&place).await);
     place.meddle("UPDATE schema_version SET version = 99").await;
     assert!(matches!(place.open().await, Err(StoreError::Newer { found: 99, .. })));
+    // An older one is brought up to date.
+    place.meddle("ALTER TABLE changes DROP COLUMN mark").await;
     place.meddle("UPDATE schema_version SET version = 1").await;
-    assert!(place.store().await.open_key(&sid('a')).await.is_ok());
+    let store = place.store().await;
+    assert!(store.open_key(&sid('a')).await.is_ok());
+    let before = store.position().await.expect("a position");
+    store.set_team_disabled(&team("billing"), true).await.expect("changed");
+    assert!(matches!(store.changes_since(before).await, Ok(Catchup::Changes { changes, .. }) if changes.len() == 1));
 }
 
 async fn a_new_root_key_opens_the_store_and_the_old_one_no_longer(place: Place) {

@@ -3,7 +3,7 @@
 use super::{Place, issue, make_team, on_both, sid, team};
 use sidekey::config::Kind;
 use sidekey::secret::Secret;
-use sidekey::store::{Catchup, Change, KeyState, Store, StoreError, TeamRow};
+use sidekey::store::{Catchup, Change, KeyState, Position, Store, StoreError, TeamRow};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -125,11 +125,11 @@ async fn everything_loads_and_changes_follow(place: Place) {
 }
 
 /// All changes after `since`.
-async fn changes(store: &Store, mut since: i64) -> Vec<Change> {
+async fn changes(store: &Store, mut since: Position) -> Vec<Change> {
     let mut all = Vec::new();
     loop {
         match store.changes_since(since).await.expect("changes") {
-            Catchup::Changes { changes, through } if through > since => {
+            Catchup::Changes { changes, through } if through.id > since.id => {
                 all.extend(changes);
                 since = through;
             }
@@ -161,9 +161,15 @@ async fn a_store_that_lost_changes_asks_for_a_reload(place: Place) {
     }
     let newest = store.position().await.expect("a position");
     place.meddle("DELETE FROM changes WHERE id <= 2").await;
-    assert!(matches!(store.changes_since(0).await, Ok(Catchup::Reload)), "the first changes are gone");
+    assert!(
+        matches!(store.changes_since(Position::default()).await, Ok(Catchup::Reload)),
+        "the first changes are gone"
+    );
     assert!(matches!(store.changes_since(newest).await, Ok(Catchup::Changes { .. })));
-    assert!(matches!(store.changes_since(newest + 1).await, Ok(Catchup::Reload)), "restored from an older copy");
+    let newer = Position { id: newest.id + 1, ..newest };
+    assert!(matches!(store.changes_since(newer).await, Ok(Catchup::Reload)), "restored from an older copy");
+    let other = Position { mark: !newest.mark, ..newest };
+    assert!(matches!(store.changes_since(other).await, Ok(Catchup::Reload)), "restored, and changed since");
 }
 
 async fn a_dropped_write_leaves_nothing_behind(place: Place) {
