@@ -63,17 +63,25 @@ impl TeamId {
     /// Longest name, in bytes: fits a DNS label, so that names can be reused there.
     pub const MAX: usize = 63;
 
-    /// Reads a team name: 1 to 63 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
+    /// Reads a team name: 1 to 63 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit. What may be a token is none:
+    /// a name stands in clear wherever it is.
     pub fn parse(text: &str) -> Option<Self> {
         let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let first = text.bytes().next()?;
-        (text.len() <= Self::MAX && first.is_ascii_alphanumeric() && text.bytes().all(ok)).then(|| Self(text.into()))
+        let shaped = text.len() <= Self::MAX && first.is_ascii_alphanumeric() && text.bytes().all(ok);
+        (shaped && !may_be_token(text)).then(|| Self(text.into()))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text may be a token of ours, or the beginning of one with some of its secret.
+pub fn may_be_token(text: &str) -> bool {
+    const WITH_SECRET: usize = 24;
+    text.starts_with("skt") && text.bytes().take_while(u8::is_ascii_alphanumeric).count() >= WITH_SECRET
 }
 
 /// The public part of a token or of another proof: names it in audit and commands, proves nothing.

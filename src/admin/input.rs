@@ -4,6 +4,7 @@ use super::problem::Problem;
 use crate::config::{self, Kind, TeamPolicy};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::keys::access_token::GRANTS;
+use crate::keys::is_secret;
 use crate::secret::Secret;
 use crate::store::TeamRow;
 use serde::de::DeserializeOwned;
@@ -17,14 +18,14 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::invalid(format!("the body: {error}")))
 }
 
-/// A team's name from a path.
+/// A team's name from a path. What can't be one is not repeated: it may be a token.
 pub(super) fn team(text: &str) -> Result<TeamId, Problem> {
-    TeamId::parse(text).ok_or_else(|| Problem::new(404, "unknown", format!("no team {text:?}")))
+    TeamId::parse(text).ok_or_else(|| Problem::new(404, "unknown", "no such team: the path names none"))
 }
 
 /// A key's SID from a path.
 pub(super) fn sid(text: &str) -> Result<KeySid, Problem> {
-    KeySid::parse(text).ok_or_else(|| Problem::new(404, "unknown", format!("no key {text:?}")))
+    KeySid::parse(text).ok_or_else(|| Problem::new(404, "unknown", "no such key: the path names none"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,11 +199,15 @@ pub(super) enum KeyOrder {
 
 impl NewKey {
     pub(super) fn order(self) -> Result<KeyOrder, Problem> {
+        let odd = self.secret.as_deref().is_some_and(|secret| !is_secret(secret.as_bytes()));
         let secret = self.secret.map(Secret::from);
         match (self.sid, secret) {
             (None, None) if !self.restricted => Ok(KeyOrder::Create),
             (Some(sid), Some(secret)) => {
                 let sid = KeySid::parse(&sid).ok_or_else(|| Problem::invalid("sid: expected SK and 32 hex digits"))?;
+                if odd {
+                    return Err(Problem::invalid("secret: expected the key's secret and nothing else"));
+                }
                 Ok(KeyOrder::Import { sid, secret, restricted: self.restricted })
             }
             _ => Err(Problem::invalid("to import a key give `sid` and `secret`; to create one give neither")),
@@ -244,6 +249,10 @@ mod tests {
         assert!(said(r#"{"sid":"SK1","secret":"hunter2"}"#).starts_with("sid:"));
         assert!(said(r#"{"secret":"hunter2"}"#).contains("`sid` and `secret`"));
         assert!(!said(r#"{"secret":["hunter2"]}"#).contains("hunter2"));
+        for secret in ["", "hunter 2", "hunter2\\n"] {
+            let body = format!(r#"{{"sid":"SK{}","secret":"{secret}"}}"#, "0".repeat(32));
+            assert!(said(&body).starts_with("secret:"), "{body}");
+        }
         assert!(said(r#"{"grace":1}"#).contains("unknown field"));
         let team = |body: &str| read::<NewTeam>(body.as_bytes()).and_then(NewTeam::row).expect_err(body).detail;
         assert!(team("").contains("name"));

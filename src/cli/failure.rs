@@ -1,6 +1,8 @@
 //! How a command fails: what is said, and the exit code.
 
 use crate::config::Faults;
+use crate::ids::may_be_token;
+use clap::error::{ContextKind, ContextValue};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -61,7 +63,13 @@ impl From<crate::tls::Error> for Failure {
 }
 
 /// Prints what clap says, help included, and gives its exit code.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(mut error: clap::Error) -> ExitCode {
+    // A token where a name belongs is not repeated: what is said here may be kept somewhere.
+    if let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidValue)
+        && may_be_token(given)
+    {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("skt…".to_owned()));
+    }
     // Nobody is left to tell if the stream is gone.
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }

@@ -5,7 +5,7 @@ use super::{Context, Failure, value};
 use crate::clock::Clock;
 use crate::ids::{KeySid, TeamId};
 use crate::keys::view::{Difference, KeyBrief, KeyView};
-use crate::keys::{DEFAULT_GRACE, LONGEST_DRAIN, Life};
+use crate::keys::{DEFAULT_GRACE, LONGEST_DRAIN, Life, is_secret};
 use crate::secret::Secret;
 use crate::store::{Entry, Step};
 use clap::Subcommand;
@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 /// Longest grace that `rotate` itself waits for; a longer one is the broker's to end, or the next key command's.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Longest secret that is read, in bytes. Twilio's have 32 (Twilio docs).
-const MAX_SECRET: u64 = 1024;
+/// Most bytes that are read of a secret's file: more than any secret has, with room for blanks.
+const MAX_FILE: u64 = 2048;
 
 /// `sidekey key …`
 #[derive(Debug, Subcommand)]
@@ -156,13 +156,13 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let name = path.display();
     let mut text = Zeroizing::new(Vec::new());
     let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_SECRET + 1).read_to_end(&mut text)
+        std::io::stdin().take(MAX_FILE).read_to_end(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text))
     };
     read.map_err(|error| Failure::failed(format!("--secret-file {name}: {error}")))?;
     let secret = text.trim_ascii();
-    if secret.is_empty() || text.len() as u64 > MAX_SECRET || !secret.iter().all(u8::is_ascii_graphic) {
+    if !is_secret(secret) {
         return Err(Failure::failed(format!("--secret-file {name}: expected the key's secret and nothing else")));
     }
     Ok(Secret::new(secret))

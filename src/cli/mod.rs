@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
     let _last = process::LastWords;
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage(error),
     };
     process::log(matches!(arguments.command, Command::Serve), arguments.output);
     let context = Context::new(arguments.config, arguments.output);

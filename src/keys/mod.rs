@@ -18,4 +18,4 @@ pub use keeper::Keeper;
 pub use lease::{Lease, lease, lease_to_sign};
 pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError};
 pub use reconcile::Reconciled;
-pub use upstream_keys::{KeysError, Listed};
+pub use upstream_keys::{KeysError, Listed, is_secret};

@@ -23,6 +23,9 @@ const PAGE: u32 = 1000;
 /// Pages read of one list. Twilio does not say how many keys an account may have; this is a million.
 const MAX_PAGES: usize = 1000;
 
+/// Longest secret that is taken, in bytes. Twilio's have 32 (Twilio docs).
+const MAX_SECRET: usize = 1024;
+
 /// Waits between tries while the upstream is busy (429: not processed, safe to repeat; Twilio docs, error 20429).
 const BUSY_WAITS: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
@@ -43,6 +46,11 @@ pub enum KeysError {
     NotDone(String),
     /// May have been carried out.
     Unclear(String),
+}
+
+/// Whether this can be the secret of a key that was made elsewhere: visible ASCII without blanks.
+pub fn is_secret(text: &[u8]) -> bool {
+    (1..=MAX_SECRET).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
 }
 
 impl fmt::Display for KeysError {

@@ -57,6 +57,7 @@ async fn insert(tx: &mut Tx, team: &TeamRow) -> Result<()> {
     if one(tx, &team.name).await?.is_some() {
         return Err(StoreError::duplicate("team", &team.name));
     }
+    check(team)?;
     let sql =
         "INSERT INTO teams (name, kind, accounts, disabled, policy, key_permissions, grants, rotate_every, created_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -68,11 +69,20 @@ async fn update(tx: &mut Tx, name: &TeamId, edit: impl FnOnce(&mut TeamRow)) -> 
     let mut team = one(tx, name).await?.ok_or_else(|| StoreError::unknown("team", name))?;
     edit(&mut team);
     name.clone_into(&mut team.name);
+    check(&team)?;
     let sql = "UPDATE teams SET kind = ?2, accounts = ?3, disabled = ?4, policy = ?5, key_permissions = ?6,
         grants = ?7, rotate_every = ?8, created_at = ?9 WHERE name = ?1";
     tx.execute(sql, values(&team)).await?;
     changes::note_team(tx, name).await?;
     Ok(team)
+}
+
+/// Refuses what can't be kept: a time between rotations is kept in whole seconds, and none would rotate without end.
+fn check(team: &TeamRow) -> Result<()> {
+    if team.rotate_every.is_some_and(|every| every.as_secs() == 0) {
+        return Err(StoreError::Refused("a team's key is rotated every second at most: write 1s or more".to_owned()));
+    }
+    Ok(())
 }
 
 async fn delete(tx: &mut Tx, name: &TeamId) -> Result<()> {

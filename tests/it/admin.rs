@@ -129,6 +129,25 @@ fn a_token_where_an_id_belongs_is_repeated_nowhere() {
         assert!(!refused.text().contains(cut), "{}", refused.text());
         assert_eq!(done(&broker, method, &format!("/v1/tokens/{token}"), "")["id"], json!(id), "it names itself");
     }
+    for part in [&token, cut, &token[..24]] {
+        for (method, path) in [
+            ("GET", format!("/v1/teams/{part}")),
+            ("DELETE", format!("/v1/teams/{part}")),
+            ("POST", format!("/v1/teams/{part}/tokens")),
+            ("POST", format!("/v1/teams/{part}/rotate")),
+            ("DELETE", format!("/v1/keys/{part}")),
+        ] {
+            let refused = broker.ask_admin(method, &path, "");
+            assert_eq!(outcome(&refused), (404, "unknown".to_owned()), "{method} {path}");
+            assert!(!refused.text().contains(part), "{}", refused.text());
+        }
+        let refused = broker.ask_admin("POST", "/v1/teams", &json!({ "name": part }).to_string());
+        assert!(refused.status == 400 && !refused.text().contains(part), "{refused:?}");
+        for arguments in [&["team", "create", part] as &[&str], &["team", "delete", part], &["token", "issue", part]] {
+            let told = world.run(arguments);
+            assert!(told.code == Some(64) && !told.stderr.contains(part), "{told:?}");
+        }
+    }
     let told = world.run(&["token", "revoke", cut]);
     assert!(told.code == Some(1) && !told.stderr.contains(cut), "{told:?}");
     let trail = done(&broker, "GET", "/v1/audit?limit=1000", "").to_string();

@@ -62,6 +62,8 @@ fn a_team_takes_settings_and_explain_hears_them() {
     let allowed = world.run(&["explain", "billing", "POST", &calls, "--output", "json"]);
     assert_eq!((allowed.code, &allowed.json()["decision"]), (Some(0), &json!("allow")));
     assert!(world.refused(&["explain", "nobody", "GET", &calls]).contains("nobody"));
+    // Kept in whole seconds, less than one would be none.
+    assert!(world.refused(&["team", "set", "billing", "--rotate-every", "500ms"]).contains("1s or more"));
 }
 
 #[test]
