@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A connection that is silent while a request is under way is asked for a sign of life, so that a dead one is found.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -41,6 +42,10 @@ struct Link {
     ended: Cell<bool>,
     /// Of the connection's task.
     waker: RefCell<Option<Waker>>,
+    /// Requests that were given to h2 and have not ended.
+    sent: Cell<usize>,
+    /// One of them has ended, or all have.
+    freed: Notify,
 }
 
 impl Drop for Link {
@@ -90,6 +95,7 @@ impl Multiplex {
             }
             if let Some(link) = held.upgrade() {
                 link.ended.set(true);
+                link.freed.notify_waiters();
             }
         });
         Ok(Self { sender, link })
@@ -122,7 +128,7 @@ impl Multiplex {
             trailers: Vec::new(),
             ended: false,
             upload: None,
-            _link: Rc::clone(&self.link),
+            hold: Hold { link: Rc::clone(&self.link), sent: false },
         })
     }
 
@@ -144,6 +150,22 @@ fn note(held: &Weak<Link>, cx: &Context<'_>) {
     }
 }
 
+/// A request's hold on its connection.
+struct Hold {
+    link: Rc<Link>,
+    /// Whether it was given to h2.
+    sent: bool,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.sent {
+            self.link.sent.set(self.link.sent.get() - 1);
+            self.link.freed.notify_one();
+        }
+    }
+}
+
 /// One request's stream. Dropped before its end it is reset: an upstream never takes half a request for all of it.
 pub struct H2 {
     sender: SendRequest<Bytes>,
@@ -159,7 +181,7 @@ pub struct H2 {
     /// Where the request's body goes, until its end.
     upload: Option<Outflow>,
     // The last to be dropped: by then nothing of the stream holds the connection.
-    _link: Rc<Link>,
+    hold: Hold,
 }
 
 /// How far the request has come.
@@ -190,7 +212,7 @@ impl H2 {
     pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
         let unsent = |error| LaneError::Unprocessed(io::Error::other(error));
         let head = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
-        poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(unsent)?;
+        self.room().await?;
         let whole = end && first.is_empty();
         let (answer, stream) = self.sender.send_request(head, whole).map_err(unsent)?;
         self.state = State::Sent(answer);
@@ -202,6 +224,24 @@ impl H2 {
             }
         }
         Ok(())
+    }
+
+    /// Waits for a stream here, since h2 does not tell of a request that waited there whether it went out.
+    async fn room(&mut self) -> Result<(), LaneError> {
+        loop {
+            let ready = poll_fn(|cx| self.sender.poll_ready(cx)).await;
+            ready.map_err(|error| LaneError::Unprocessed(io::Error::other(error)))?;
+            let link = &self.hold.link;
+            if link.ended.get() {
+                return Err(LaneError::Unprocessed(io::ErrorKind::NotConnected.into()));
+            }
+            if link.sent.get() < self.sender.current_max_send_streams() {
+                link.sent.set(link.sent.get() + 1);
+                self.hold.sent = true;
+                return Ok(());
+            }
+            link.freed.notified().await;
+        }
     }
 
     pub(super) async fn send_more(&mut self, data: &[u8]) -> Result<bool, LaneError> {

@@ -90,6 +90,8 @@ url = "https://localhost:{}"
 ca = "roots.pem"
 [audit]
 file = "audit.jsonl"
+[limits]
+cores = 1
 [[team]]
 name = "billing"
 token_sha256 = [{}]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, mpsc as channel};
@@ -30,6 +31,8 @@ enum Act {
     Reset(u32),
     /// Says that it has looked at nothing, and goes.
     Leave,
+    /// Goes without a word once so many are waiting for it.
+    Vanish(Arc<Barrier>),
 }
 
 /// An upstream's script and memory.
@@ -42,6 +45,8 @@ struct Script {
     at_once: bool,
     requests: AtomicUsize,
     connections: AtomicUsize,
+    /// Connections that know how many streams they have.
+    informed: AtomicUsize,
     bodies: Mutex<Vec<String>>,
 }
 
@@ -53,6 +58,7 @@ impl Script {
             at_once: false,
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            informed: AtomicUsize::new(0),
             bodies: Mutex::default(),
         }
     }
@@ -69,6 +75,10 @@ impl Script {
         let frames = match act {
             Act::Reset(code) => frame(RST_STREAM, 0, stream, &code.to_be_bytes()),
             Act::Leave => frame(GOAWAY, 0, 0, &[0; 8]),
+            Act::Vanish(all) => {
+                all.wait().await;
+                Vec::new()
+            }
             Act::Echo | Act::Together(_) => {
                 if let Act::Together(all) = act {
                     all.wait().await;
@@ -114,6 +124,7 @@ impl Script {
                     let echoed = if kind == PING { &payload[..] } else { &[] };
                     out.send(frame(kind, ACK, 0, echoed)).ok()?;
                 }
+                SETTINGS => drop(self.informed.fetch_add(1, Ordering::SeqCst)),
                 HEADERS => drop(bodies.insert(stream, Vec::new())),
                 DATA => bodies.get_mut(&stream)?.extend(payload),
                 _ => {}
@@ -198,4 +209,48 @@ async fn what_may_have_been_processed_or_is_not_here_any_more_is_not_sent_again(
     let (gone, _) = mpsc::channel();
     assert_eq!(post(&between, Pieces::endless(gone)).await, 502);
     assert_eq!(script.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_stream_of_a_connection_that_breaks_is_sent_on_another() {
+    // As many connections as there may be, all of them full.
+    const FULL: usize = 16;
+    const WAITING: usize = 3;
+    let break_off = Arc::new(Barrier::new(FULL + 1));
+    let acts = [vec![Act::Vanish(Arc::clone(&break_off)); FULL], vec![Act::Echo]].concat();
+    let script = Arc::new(Script { streams: 1, ..Script::new(&acts) });
+    let between = before(&script).await;
+    let mut held = JoinSet::new();
+    for number in 0..=FULL {
+        // The first connection is opened without a request.
+        until(|| script.requests() == number && script.informed.load(Ordering::SeqCst) == number.max(1)).await;
+        if number < FULL {
+            spawn_post(&mut held, &between, "held").await;
+        }
+    }
+    let mut waiting = JoinSet::new();
+    for _ in 0..WAITING {
+        spawn_post(&mut waiting, &between, "waits").await;
+    }
+    // Nobody can see that they wait. Without this they may come later, and be none of those that are meant.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((script.requests(), script.connections.load(Ordering::SeqCst)), (FULL, FULL));
+    break_off.wait().await;
+    assert_eq!(held.join_all().await, [502; FULL], "what was sent may have been processed");
+    assert_eq!(waiting.join_all().await, [201; WAITING], "what was not sent was not processed");
+    let bodies = script.bodies.lock().expect("unbroken").clone();
+    assert_eq!(bodies.iter().filter(|body| *body == "waits").count(), WAITING, "each of them once");
+}
+
+/// Waits for this.
+async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Begins to POST this body.
+async fn spawn_post(set: &mut JoinSet<u16>, between: &Between, body: &str) {
+    let (mut caller, request) = (between.caller().await, between.request("POST", "", Pieces::text(body)));
+    set.spawn(async move { caller.send(request).await.status().as_u16() });
 }
