@@ -103,7 +103,7 @@ impl Life {
     }
 
     async fn is_due(&self, entry: &Entry) -> Result<bool, LifeError> {
-        let now = self.clock.unix_seconds();
+        let now = self.store.now();
         let (Some(swapped_at), Some(retire_at)) = (entry.swapped_at, entry.retire_at) else { return Ok(true) };
         if now < retire_at {
             return Ok(false);

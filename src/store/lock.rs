@@ -50,6 +50,7 @@ impl Store {
 
     /// Says that replica `id` is alive and that no request of its holds a key older than change `drained`.
     pub async fn beat(&self, id: &str, drained: i64) -> Result<()> {
+        self.ask_time().await?;
         let now = self.now();
         let mut tx = self.write().await?;
         let outcome = beat(&mut tx, id, drained, now).await;

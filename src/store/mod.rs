@@ -37,6 +37,7 @@ use seal::Sealer;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use watch::Signal;
 
 /// The store, open. Cheap to clone; all clones share one connection.
@@ -49,6 +50,8 @@ struct Inner {
     engine: Engine,
     sealer: Sealer,
     clock: Clock,
+    /// Seconds by which the server's clock is ahead of ours.
+    ahead: AtomicI64,
     signal: Signal,
     /// The store's own, made with it.
     store_id: [u8; 16],
@@ -71,12 +74,15 @@ impl Store {
             engine: opened.engine,
             sealer: opened.sealer,
             clock,
+            ahead: AtomicI64::new(0),
             signal: Signal::default(),
             store_id: opened.store_id,
             instance: hex::encode(&opened.store_id[..4]),
             path,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let store = Self { inner: Arc::new(inner) };
+        store.ask_time().await?;
+        Ok(store)
     }
 
     /// Whether [`Store::open`] would take the root key, told without a network and without making or changing anything.
@@ -102,8 +108,21 @@ impl Store {
         self.inner.engine.write(self.inner.signal.clone()).await
     }
 
-    fn now(&self) -> u64 {
-        self.inner.clock.unix_seconds()
+    /// The store's time, in seconds since the Unix epoch: a server's clock, so that processes whose own clocks differ mean the
+    /// same; those of an embedded store share one.
+    pub fn now(&self) -> u64 {
+        self.inner.clock.unix_seconds().saturating_add_signed(self.inner.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the server's clock.
+    async fn ask_time(&self) -> Result<()> {
+        let Engine::Postgres(_) = self.inner.engine else { return Ok(()) };
+        let sql = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::bigint";
+        let rows = self.read().await?.query(sql, vec![]).await?;
+        let theirs = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        let own = i64::try_from(self.inner.clock.unix_seconds()).unwrap_or(i64::MAX);
+        self.inner.ahead.store(theirs.saturating_sub(own), Ordering::Relaxed);
+        Ok(())
     }
 }
 

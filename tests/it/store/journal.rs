@@ -143,6 +143,20 @@ async fn one_process_at_a_time_changes_keys(place: Place) {
     tokio::time::timeout(Duration::from_secs(30), free).await.expect("the lock is free again");
 }
 
+#[tokio::test]
+async fn replicas_whose_clocks_differ_share_the_server_s() {
+    let place = Place::postgres().await;
+    let open = async |seconds| {
+        let clock = sidekey::clock::Clock::cranked();
+        clock.turn(seconds);
+        Store::open(&place.settings, clock).await.expect("the store opens")
+    };
+    let (behind, ahead) = (open(-600).await, open(600).await);
+    assert!(behind.now().abs_diff(ahead.now()) <= 2, "{} and {}", behind.now(), ahead.now());
+    behind.beat("behind", 4).await.expect("a beat");
+    assert_eq!(ahead.drained(5).await, Ok(false), "it is alive, and may hold the old key");
+}
+
 async fn an_old_key_waits_for_every_live_replica(place: Place) {
     let clock = sidekey::clock::Clock::cranked();
     let store = Store::open(&place.settings, clock.clone()).await.expect("the store opens");
