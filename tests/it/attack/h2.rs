@@ -181,10 +181,28 @@ fn a_head_that_says_two_things_is_refused() {
     }
     assert_eq!(asker.ask(&and(&usual, &[("host", "x")]), b"").status(), Some(400));
     assert_eq!(asker.ask(&and(&usual, &[("te", "trailers"), ("host", "sidekey.test")]), b"").status(), Some(200));
-    // hyper cuts a fragment off before anybody sees it: what is judged is what goes on.
-    let path = format!("{MESSAGES}#/../Keys.json");
-    assert_eq!(asker.ask(&with(&usual, &[(":path", &path)]), b"").status(), Some(200));
-    assert_eq!(fixture.wire.last().line(), format!("GET {MESSAGES}"));
+    drop(asker);
+    fixture.end();
+}
+
+#[test]
+fn behind_a_fragment_nothing_is_judged_and_nothing_is_sent() {
+    let fixture = Fixture::start_secure("", agree);
+    let proof = basic(OURS, &fixture.token);
+    let usual = usual(&proof);
+    let mut asker = Asker::at(&fixture, None);
+    // h2's own type of a URI has no place for a fragment: it is gone before anybody can see it.
+    let asked = format!("{MESSAGES}?To=1");
+    for path in [MESSAGES, &asked] {
+        for rest in ["", "/../Keys.json", "?PageSize=1", &format!("&AccountSid={THEIRS}"), "#", "\u{1}", "caf\u{e9}"] {
+            let fragment = format!("{path}#{rest}");
+            assert_eq!(asker.ask(&with(&usual, &[(":path", &fragment)]), b"").status(), Some(200), "{fragment:?}");
+            assert_eq!(fixture.wire.last().line(), format!("GET {path}"), "{fragment:?}");
+        }
+    }
+    for path in [KEYS.to_owned(), format!("{MESSAGES}?AccountSid={THEIRS}"), format!("{MESSAGES}/../Keys.json")] {
+        asker.refused(&with(&usual, &[(":path", &format!("{path}#/../Messages.json"))]));
+    }
     drop(asker);
     fixture.end();
 }
