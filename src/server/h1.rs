@@ -69,9 +69,12 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
     let core = Rc::clone(counted.core());
     let watch = core.watchdog.watch();
     let mut caller = H1Caller::new(stream, Rc::clone(&core), Rc::clone(&watch));
+    // Something may have woken it, which the runtime hears of only when it looks: at rest again before, it would be woken for
+    // ever and never served.
+    let mut patience = PATIENCE;
     loop {
         // One configuration for the whole of a request, whatever a reload does meanwhile.
-        match wait_for_bytes(&core, &mut caller, &watch).await {
+        match wait_for_bytes(&core, &mut caller, &watch, patience).await {
             Idle::Over => {}
             Idle::End => break,
             Idle::Rest { until } => return counted.rest(caller.into_parts().0, connection, until),
@@ -109,6 +112,7 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
             break;
         }
         caller.rest();
+        patience = if core.crowded() { Duration::ZERO } else { PATIENCE };
     }
 }
 
@@ -179,14 +183,13 @@ enum Idle {
     End,
 }
 
-/// Waits between two requests.
-async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch) -> Idle {
+/// Waits for a request; with `patience`, if there is any, for a moment before the connection goes to rest.
+async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch, patience: Duration) -> Idle {
     if !caller.buffered().is_empty() {
         return Idle::Over;
     }
     let limit = core.broker().limits.idle_timeout;
     let until = core.watchdog.end_of(limit);
-    let patience = if core.crowded() { Duration::ZERO } else { PATIENCE };
     let patience = if limit <= PATIENCE { limit } else { patience };
     match watch.idle(patience, caller.wake()).await {
         Ok(true) => Idle::Over,

@@ -5,6 +5,8 @@ use super::slow::SHORT;
 use crate::reach::wire::{Secure, ask};
 use crate::support::talk::{End, Talk};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Long beside the pause of a busy caller.
@@ -62,6 +64,31 @@ fn a_connection_that_rested_is_used_again() {
     let refused = used.answer().expect("an answer");
     fixture.note(&refused);
     assert_eq!((refused.status, used.answer().is_none(), used.end()), (400, true, Some(End::Closed)));
+    fixture.end();
+}
+
+#[test]
+fn callers_are_served_however_many_connections_are_awake() {
+    let fixture = Fixture::start_secure("cores = 1\nhead_timeout = \"1m\"", agree);
+    // Greetings that stall keep theirs awake; what begins meanwhile is to rest until something comes on it.
+    let stalled: Vec<TcpStream> = (0..600)
+        .map(|_| {
+            let mut stream = fixture.knock();
+            stream.write_all(&[22, 3, 1, 2, 0, 1]).expect("sent");
+            stream
+        })
+        .collect();
+    // Answered behind them: they are all there.
+    let proof = basic(OURS, &fixture.token);
+    let fields = [("Host", "sidekey.test"), ("Authorization", &*proof)];
+    assert_eq!(ask(&mut fixture.secure("http/1.1"), &format!("GET {MESSAGES}"), &fields, "").status, 200);
+    let (mut first, mut second) = (fixture.talk(), fixture.talk());
+    for _ in 0..3 {
+        request(&fixture, &mut first);
+        request(&fixture, &mut second);
+        rest();
+    }
+    drop(stalled);
     fixture.end();
 }
 
