@@ -11,10 +11,13 @@ use std::ops::Range;
 mod scan;
 use scan::{Scanner, Step};
 
+const HTTPS: &str = "https://";
+
 /// The URL of Twilio's in `url` as an address of the broker at `base` (scheme and authority, perhaps a path, no
 /// trailing `/`); `None` if it is no `https` URL of a host of Twilio's. For `Location` and for link fields.
 pub fn inside(base: &str, url: &str) -> Option<String> {
-    let rest = url.strip_prefix("https://")?;
+    // In any case, as a browser takes it (RFC 3986, section 3.1).
+    let (_, rest) = url.split_at_checked(HTTPS.len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(HTTPS))?;
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let Authority::Twilio(Host { product, name }) = Authority::parse(authority) else { return None };
     // Studio's webhooks are addresses that Twilio itself calls, stored in many resources: no links.

@@ -26,6 +26,7 @@ fn urls_of_twilios_become_addresses_of_the_broker() {
     assert_eq!(inside("https://api.twilio.com/2010-04-01x"), at("/api.twilio.com/2010-04-01x"));
     assert_eq!(inside("https://Messaging.Twilio.com/v1/Services"), at("/messaging.twilio.com/v1/Services"));
     assert_eq!(inside("https://api.dublin.ie1.twilio.com/2010-04-01/x"), at("/api.dublin.ie1.twilio.com/2010-04-01/x"));
+    assert_eq!(inside("HTTPS://CHAT.TWILIO.COM/V2"), at("/chat.twilio.com/V2"));
     assert_eq!(inside("https://chat.twilio.com?x"), at("/chat.twilio.com?x"));
     assert_eq!(inside("https://webhooks.twilio.com/v1/Webhooks/Rules"), at("/webhooks.twilio.com/v1/Webhooks/Rules"));
     for other in [

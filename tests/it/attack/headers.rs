@@ -164,7 +164,7 @@ fn say_much(exchange: &mut Exchange) -> After {
     let lines = "Content-Type: text/plain\r\nConnection: X-Hop, keep-alive\r\nX-Hop: x\r\nConnection: X-Other\r\nX-Other: y\r\n\
         Keep-Alive: timeout=5\r\nProxy-Connection: x\r\nProxy-Authenticate: Basic\r\nTE: x\r\nTrailer: X\r\nUpgrade: h2c\r\n\
         Sidekey-Error: no_key\r\nSidekey-Request-Id: 0\r\nX-Passes: 1\r\nX-Passes: 2\r\nSet-Cookie: a=b\r\nETag: \"x\"\r\n\
-        Twilio-Request-Id: RQ1\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: twilio\r\nLocation: https://messaging.twilio.com/v1/x\r\n";
+        Twilio-Request-Id: RQ1\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: twilio\r\nLocation: HTTPS://Messaging.Twilio.com/v1/x\r\n";
     exchange.answer("200 Fine", lines, b"body")
 }
 
