@@ -2,7 +2,7 @@
 
 use super::private::Private;
 use super::rotate::{is_older, rotated};
-use super::scan::{Pattern, scan};
+use super::scan::{Pattern, is_record, scan};
 use super::{line, scan::time_of};
 use crate::config::Audit;
 use crate::ids::{AccountSid, KeySid, TeamId};
@@ -166,7 +166,7 @@ pub fn follow(
         file.read_to_end(&mut pending)?;
         let whole = memchr::memrchr(b'\n', &pending).map_or(0, |newline| newline + 1);
         for line in pending[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-            if pattern.matches_line(line) && each(line).is_break() {
+            if pattern.matches_line(line) && is_record(line) && each(line).is_break() {
                 return Ok(());
             }
         }
@@ -181,9 +181,12 @@ pub fn follow(
     }
 }
 
-/// A record for people: its time, what became of it, who and what. `None` for a line that is no record.
-pub fn describe(line: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+/// A record for people: its time, what became of it, who and what. A line that is no record stands as it is, but for what
+/// would steer a terminal.
+pub fn describe(line: &[u8]) -> String {
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else {
+        return String::from_utf8_lossy(line).chars().map(visible).collect();
+    };
     let text = |name: &str| match &value[name] {
         // What a caller sent must not steer a terminal.
         serde_json::Value::String(text) => text.chars().map(visible).collect(),
@@ -192,7 +195,7 @@ pub fn describe(line: &[u8]) -> Option<String> {
     };
     let time = String::from_utf8_lossy(time_of(line)).into_owned();
     let phase = text("phase");
-    Some(match phase.as_str() {
+    match phase.as_str() {
         "intent" | "outcome" => format!(
             "{time} {phase:<7} {:<5} {:>3} {:<20} {} {} {}{} {}",
             text("decision"),
@@ -208,7 +211,7 @@ pub fn describe(line: &[u8]) -> Option<String> {
             format!("{time} {phase:<7} {} {} {} {}", text("actor"), text("action"), text("subject"), text("result"))
         }
         _ => format!("{time} {phase:<7} {}", text("why")),
-    })
+    }
 }
 
 fn visible(c: char) -> char {

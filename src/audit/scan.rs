@@ -54,8 +54,22 @@ pub(super) fn time_of(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"{\"ts\":\"").and_then(|rest| rest.get(..27)).unwrap_or_default()
 }
 
-/// Calls `each` with the lines of a file that match, in their order, each without its newline.
+/// Whether a line can be a record: another file's lines are not shown as if they were some.
+pub(super) fn is_record(line: &[u8]) -> bool {
+    line.starts_with(b"{\"ts\":\"") && line.ends_with(b"}")
+}
+
+/// Calls `each` with the records of a file that match, in their order, each without its newline.
 pub(super) fn scan(
+    path: &Path,
+    pattern: &Pattern,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let named = |fault: io::Error| io::Error::new(fault.kind(), format!("{}: {fault}", path.display()));
+    scan_unnamed(path, pattern, each).map_err(named)
+}
+
+fn scan_unnamed(
     path: &Path,
     pattern: &Pattern,
     each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
@@ -100,7 +114,7 @@ fn matching(block: &[u8], pattern: &Pattern, each: &mut dyn FnMut(&[u8]) -> Cont
             },
         };
         let end = memchr::memchr(b'\n', &rest[start..]).map_or(rest.len(), |length| start + length);
-        if pattern.matches(&rest[start..end], 1) {
+        if pattern.matches(&rest[start..end], 1) && is_record(&rest[start..end]) {
             each(&rest[start..end])?;
         }
         rest = &rest[(end + 1).min(rest.len())..];

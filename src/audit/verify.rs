@@ -101,7 +101,8 @@ pub fn verify(paths: &[PathBuf], keys: &[String]) -> io::Result<Verdict> {
     let mut tampering = None;
     for (n, file) in files.iter().enumerate() {
         let last = n + 1 == files.len();
-        if let Err((line, fail)) = check_file(&mut walk, file, last)? {
+        let checked = check_file(&mut walk, file, last).map_err(|fault| named(file, &fault))?;
+        if let Err((line, fail)) = checked {
             let (how, detail) = match fail {
                 Fail::Certain(how, detail) => (how, detail),
                 Fail::Gap(suspect) => explain(&suspect, &files[n..])?,

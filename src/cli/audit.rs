@@ -26,7 +26,7 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
         /// Public Ed25519 key, 64 hex digits, that must have signed every checkpoint
-        #[arg(long = "key", value_name = "HEX", help = KEY_HELP)]
+        #[arg(long = "key", value_name = "HEX", help = KEY_HELP, value_parser = value::public_key)]
         keys: Vec<String>,
         /// Fail too if the trail does not end with its closing record
         #[arg(long)]
@@ -190,10 +190,7 @@ fn watch(source: &Source, query: &Query, context: &Context) -> Result<(), Failur
 }
 
 fn text(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
-    match audit::describe(line) {
-        Some(text) => writeln!(out, "{text}"),
-        None => out.write_all(line).and_then(|()| out.write_all(b"\n")),
-    }
+    writeln!(out, "{}", audit::describe(line))
 }
 
 /// `sidekey … | head`: whoever closed the pipe has seen enough.

@@ -18,6 +18,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a whole number and a unit, at most 36525d: 50ms, 2s, 10m, 1h, 90d or 0s".to_owned())
 }
 
+/// A public Ed25519 key, in lower case.
+pub(super) fn public_key(text: &str) -> Result<String, String> {
+    let shaped = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if shaped { Ok(text.to_ascii_lowercase()) } else { Err("write a public Ed25519 key: 64 hex digits".to_owned()) }
+}
+
 /// An instant, in seconds since the Unix epoch: RFC 3339, or a duration before now.
 pub(super) fn since(text: &str) -> Result<u64, String> {
     if let Some(ago) = config::duration(text) {

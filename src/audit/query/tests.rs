@@ -104,6 +104,6 @@ fn a_report_sums_up() {
 #[test]
 fn a_line_for_people_steers_no_terminal() {
     let line = br#"{"ts":"2026-01-01T00:00:00.000000Z","phase":"outcome","path":"/\u001b[2J\u000a","status":404}"#;
-    let text = describe(line).expect("a record");
+    let text = describe(line);
     assert!(text.contains("404") && !text.contains(char::is_control), "{text:?}");
 }

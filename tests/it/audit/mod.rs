@@ -158,6 +158,29 @@ fn a_trail_that_can_not_be_written_refuses_requests() {
     scene.verify_file("trail/audit.jsonl");
 }
 
+#[test]
+fn what_is_no_trail_is_named_and_not_shown() {
+    let scene = Scene::new("");
+    let ask = |arguments: &[&str]| run_with(scene.path(), &[&["audit"], arguments].concat(), &VARIABLES);
+    std::fs::write(scene.path().join("foreign"), "hello\n\u{1b}[2J\n{\"a\":1}\n[]\n").expect("written");
+    for command in ["query", "tail"] {
+        let shown = ask(&[command, "foreign"]);
+        assert_eq!((shown.code, shown.stdout.as_str()), (Some(0), ""), "{shown:?}");
+        let shown = ask(&[command, "foreign", "--output", "json"]);
+        assert_eq!(shown.json(), serde_json::json!([]), "{shown:?}");
+    }
+    // Compressed, and cut.
+    std::fs::write(scene.path().join("cut.gz"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]).expect("written");
+    for command in ["query", "tail", "report"] {
+        for file in ["cut.gz", "."] {
+            let told = ask(&[command, file]);
+            assert!(told.code == Some(1) && told.stderr.contains(&format!("{file}: ")), "{told:?}");
+        }
+    }
+    let told = ask(&["verify", "foreign", "--key", "zz"]);
+    assert!(told.code == Some(64) && told.stderr.contains("64 hex digits"), "{told:?}");
+}
+
 /// The config names the file without a folder, as the README does.
 #[test]
 fn rotated_files_are_kept_for_their_retention() {
