@@ -114,6 +114,12 @@ impl Target {
     fn read(url: &Secret) -> Result<Self> {
         let text = url.expose_str().ok_or_else(|| StoreError::Unreachable("store.url is not text".to_owned()))?;
         let (plain, wish) = TlsWish::take(text);
+        if let Some(odd) = wish.odd {
+            return Err(StoreError::Unreachable(format!(
+                "store.url: sslmode={odd:?} is none of {}",
+                [TlsWish::PLAIN.as_slice(), &TlsWish::TLS].concat().join(", ")
+            )));
+        }
         let mut config: tokio_postgres::Config = plain.parse().map_err(|error: tokio_postgres::Error| {
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             StoreError::Unreachable(format!("store.url is no connection string: {why}"))
@@ -166,12 +172,19 @@ where
 struct TlsWish {
     tls: bool,
     roots: Option<String>,
+    /// A mode that there is not: taken for none, a slip of the pen would send everything in clear.
+    odd: Option<String>,
 }
 
 impl TlsWish {
+    /// Modes without TLS; with `allow` and `prefer` it was up to the server.
+    const PLAIN: [&str; 3] = ["disable", "allow", "prefer"];
+    /// Modes with it: the certificate is always verified.
+    const TLS: [&str; 3] = ["require", "verify-ca", "verify-full"];
+
     /// Splits the string into what the driver reads and the wish.
     fn take(url: &str) -> (String, Self) {
-        let mut wish = Self { tls: false, roots: None };
+        let mut wish = Self { tls: false, roots: None, odd: None };
         let Some((base, query)) = url.split_once('?').filter(|_| url.contains("://")) else {
             let words: Vec<&str> = url.split(' ').filter(|word| !wish.note(word)).collect();
             let plain = if url.contains("://") { url.to_owned() } else { words.join(" ") };
@@ -184,7 +197,10 @@ impl TlsWish {
     /// Reads one `name=value`; true if it was ours.
     fn note(&mut self, pair: &str) -> bool {
         match pair.split_once('=') {
-            Some(("sslmode", mode)) => self.tls = matches!(mode, "require" | "verify-ca" | "verify-full"),
+            Some(("sslmode", mode)) => {
+                self.tls = Self::TLS.contains(&mode);
+                self.odd = (!self.tls && !Self::PLAIN.contains(&mode)).then(|| mode.to_owned());
+            }
             Some(("sslrootcert", path)) => {
                 self.roots = Some(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned());
             }
@@ -258,7 +274,7 @@ mod tests {
         let url = "postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/etc/a%20b.pem&keepalives=1";
         let (plain, wish) = TlsWish::take(url);
         assert_eq!(plain, "postgres://u:p@h/db?keepalives=1");
-        assert_eq!(wish, TlsWish { tls: true, roots: Some("/etc/a b.pem".to_owned()) });
+        assert_eq!(wish, TlsWish { tls: true, roots: Some("/etc/a b.pem".to_owned()), odd: None });
         let (plain, wish) = TlsWish::take("host=h user=u sslmode=disable");
         assert_eq!((plain.as_str(), wish.tls), ("host=h user=u", false));
         assert_eq!(TlsWish::take("postgres://h/db").0, "postgres://h/db");

@@ -54,7 +54,13 @@ pub(super) async fn open(config: &config::Store, clock: &Clock) -> Result<Opened
 /// Whether the root key is one and opens the store, as far as that can be told without a network: a `PostgreSQL` store is
 /// not asked. Makes nothing and changes nothing.
 pub(super) async fn probe(config: &config::Store) -> Result<()> {
-    let StoreUrl::Sqlite(path) = &config.url else { return root_key::read(&config.root_key).map(drop) };
+    let path = match &config.url {
+        StoreUrl::Sqlite(path) => path,
+        StoreUrl::Postgres(url) => {
+            Postgres::new(url)?;
+            return root_key::read(&config.root_key).map(drop);
+        }
+    };
     if !path.exists() {
         return root_key::read_if_there(&config.root_key);
     }

@@ -215,3 +215,21 @@ fn without_a_store_or_a_master_the_commands_say_what_is_missing() {
     assert!(world.refused(&["key", "create", "billing"]).contains("[upstream.master]"));
     assert_eq!(world.json(&["key", "list"]), json!([]), "nothing was begun");
 }
+
+#[test]
+fn a_server_s_address_is_read_strictly() {
+    let root = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    for (url, said) in [
+        // As if nothing were said, everything would go in clear.
+        ("postgres://sidekey@127.0.0.1:1/db?sslmode=requird", "sslmode=\"requird\" is none of disable, allow"),
+        ("postgres://sidekey@127.0.0.1:1/db?sslmode=Require", "sslmode=\"Require\""),
+        ("postgres://sidekey@127.0.0.1:port/db", "no connection string"),
+    ] {
+        let world = World::with(url, "");
+        std::fs::write(world.folder().join("root.key"), root).expect("a key");
+        for arguments in [&["check"] as &[&str], &["team", "list"]] {
+            let told = world.run(arguments);
+            assert!(told.code != Some(0) && told.stderr.contains(said), "{arguments:?}: {told:?}");
+        }
+    }
+}
