@@ -3,11 +3,11 @@
 //! A task, its future and what the runtime keeps of a socket are some KiB; a place here is less than 200 bytes. It costs a
 //! few calls into the kernel to come and to go, so that only what has been silent for a while should come.
 
+use super::pages::Pages;
 use super::stream::Stream;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use slab::Slab;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Lot<T> {
     epoll: AsyncFd<OwnedFd>,
-    places: RefCell<Slab<Place<T>>>,
+    places: RefCell<Pages<Place<T>>>,
 }
 
 #[derive(Debug)]
@@ -58,11 +58,10 @@ impl<T> Lot<T> {
     pub fn park(&self, stream: Stream, kept: T, until: u64) -> io::Result<()> {
         let stream = stream.rest()?;
         let mut places = self.places.borrow_mut();
-        let place = places.vacant_entry();
         let socket = stream.socket().ok_or(io::ErrorKind::NotConnected)?;
-        let data = EventData::new_u64(place.key() as u64);
+        let data = EventData::new_u64(places.vacant_key() as u64);
         epoll::add(self.epoll.get_ref(), socket, data, EventFlags::IN | EventFlags::RDHUP)?;
-        place.insert(Place { stream, kept, until });
+        places.insert(Place { stream, kept, until });
         Ok(())
     }
 
@@ -113,12 +112,7 @@ impl<T> Lot<T> {
 
     /// Closes connections whose rest has lasted too long.
     pub fn sweep(&self, now: u64) {
-        let mut places = self.places.borrow_mut();
-        places.retain(|_, place| now <= place.until);
-        // The room of many does not stay when they have gone.
-        if places.is_empty() && places.capacity() > 0 {
-            *places = Slab::new();
-        }
+        self.places.borrow_mut().retain(|place| now <= place.until);
     }
 
     /// Closes all of them.

@@ -5,6 +5,7 @@ mod cork;
 mod h2;
 mod listen;
 mod lot;
+mod pages;
 mod stream;
 mod watch;
 

@@ -96,7 +96,7 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
         return;
     }
     let connection = Connection::new(peer, proof, false);
-    if core.crowded() {
+    if counted.crowded() {
         counted.rest(stream, connection, core.watchdog.end_of(core.broker().limits.idle_timeout));
     } else {
         tokio::task::spawn_local(h1::serve(counted, stream, connection));

@@ -112,7 +112,7 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
             break;
         }
         caller.rest();
-        patience = if core.crowded() { Duration::ZERO } else { PATIENCE };
+        patience = if counted.crowded() { Duration::ZERO } else { PATIENCE };
     }
 }
 

@@ -43,7 +43,8 @@ pub fn end(core: &Core) {
 
 /// Serves connections on which something has come.
 fn wake(woken: Vec<(Stream, Resting)>) {
-    for (stream, Resting { connection, counted }) in woken {
+    for (stream, resting) in woken {
+        let (connection, counted) = resting.wake();
         tokio::task::spawn_local(h1::serve(counted, stream, connection));
     }
 }
