@@ -76,6 +76,12 @@ impl TeamId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same name, in memory of its own: what it was read with may then be given back whole.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(self.as_str().into())
+    }
 }
 
 /// Whether a text may be a token of ours, or the beginning of one with some of its secret.

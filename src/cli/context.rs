@@ -1,7 +1,7 @@
 //! What every command is given: the config's path and the form of its output.
 
 use super::Failure;
-use crate::config::{self, Config, Faults};
+use crate::config::{self, Config};
 use serde::Serialize;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -42,15 +42,8 @@ impl Context {
 
     /// Reads and checks the config; its warnings go to stderr.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
-        self.load_by(config::load)
-    }
-
-    /// The same, read in this way.
-    pub(super) fn load_by(&self, load: fn(&Path) -> Result<Config, Faults>) -> Result<Config, Failure> {
-        let config = load(&self.config)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        let config = config::load(&self.config)?;
+        warn(&config);
         Ok(config)
     }
 
@@ -70,5 +63,12 @@ impl Context {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other?),
         }
+    }
+}
+
+/// Says on stderr what is unwise in a config.
+pub(super) fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
 }

@@ -3,6 +3,7 @@
 //! Each command has a file of its own with its arguments and a `run`. A command that fails returns a [`Failure`], which
 //! is the only thing that chooses an exit code other than 0.
 
+mod aside;
 mod audit;
 mod ca;
 mod check;

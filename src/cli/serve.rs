@@ -1,11 +1,13 @@
 //! `sidekey serve`: the broker.
 
+use super::aside::aside;
+use super::context::warn;
 use super::{Context, Failure, check, signals};
 use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
 use crate::log;
-use crate::server::{Addresses, Server};
+use crate::server::{Addresses, Plan, Server};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +16,20 @@ use tokio::sync::watch;
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     log::start()?;
-    let config = context.load_by(check::load)?;
+    // The file as it was read is larger than what a broker keeps of it.
+    let (plan, sources) = aside(
+        || Ok(check::load(context.path())?),
+        |config| {
+            warn(config);
+            (Plan::of(config), config.sources.clone())
+        },
+    )?;
     let (changed, changes) = watch::channel(None);
     // Before the listeners: from the first connection on, SIGHUP means reload.
-    let watch = Watch::start(context.path(), &config, check::load, move |outcome| heard(&changed, outcome))?;
+    let watch = Watch::start(context.path(), sources, check::load, move |outcome| heard(&changed, outcome))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let server = Server::start(&config, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
-    // What a running broker keeps of it, the server has.
-    drop(config);
+    let server = Server::start(plan, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
     let admin = admin(&server)?;
     // Who reads that it listens may tell it to stop.
     let signals = signals::Stop::listen()?;
@@ -123,9 +130,7 @@ fn heard(changed: &watch::Sender<Option<Arc<Config>>>, outcome: Result<Config, F
 }
 
 fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    warn(config);
     match server.reload(config) {
         Ok(config) => {
             if let Some(admin) = admin {

@@ -5,6 +5,7 @@
 //! slow disk delays nobody's request.
 
 use super::{Config, Faults};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,27 +29,28 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `path`, which `load` reads, and the files that `current` was read from. `changed` hears every new config, and the faults of a
-    /// file that can't be used (once for as long as they stay the same, and at each SIGHUP): then the old config is to be kept.
+    /// Watches `path`, which `load` reads, and the `sources` of the config in use. `changed` hears every new config, and the
+    /// faults of a file that can't be used (once for as long as they stay the same, and at each SIGHUP): then the old config
+    /// is to be kept.
     ///
     /// From here on SIGHUP asks for a reload and no longer ends the process. Fails if the thread can't be started.
     pub fn start(
         path: &Path,
-        current: &Config,
+        sources: Vec<PathBuf>,
         load: Load,
         changed: impl FnMut(Result<Config, Faults>) + Send + 'static,
     ) -> io::Result<Self> {
-        Self::every(INTERVAL, path, current, load, changed)
+        Self::every(INTERVAL, path, sources, load, changed)
     }
 
     fn every(
         interval: Duration,
         path: &Path,
-        current: &Config,
+        sources: Vec<PathBuf>,
         load: Load,
         changed: impl FnMut(Result<Config, Faults>) + Send + 'static,
     ) -> io::Result<Self> {
-        let mut watched = Watched::new(path, current, load, changed);
+        let mut watched = Watched::new(path, sources, load, changed);
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("config".to_owned()).spawn(move || {
@@ -97,13 +99,11 @@ async fn run<F: FnMut(Result<Config, Faults>)>(
     }
 }
 
-/// What tells one version of a file from another; `None`: not there. Links are followed, so a swapped one shows.
-type Identity = Option<(u64, u64, u64, i64, i64, i64, i64)>;
-
 struct Watched<F> {
     path: PathBuf,
     sources: Vec<PathBuf>,
-    identities: Vec<Identity>,
+    /// Of all of them: see [`identity`].
+    identity: u64,
     load: Load,
     /// What the last reload found wrong. While there is something, every look tries again: the mend may be in a file
     /// that the broken config could not name.
@@ -112,14 +112,13 @@ struct Watched<F> {
 }
 
 impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
-    fn new(path: &Path, current: &Config, load: Load, changed: F) -> Self {
-        let sources = current.sources.clone();
-        let identities = identities(&sources);
-        Self { path: path.to_owned(), sources, identities, load, faults: None, changed }
+    fn new(path: &Path, sources: Vec<PathBuf>, load: Load, changed: F) -> Self {
+        let identity = identity(&sources);
+        Self { path: path.to_owned(), sources, identity, load, faults: None, changed }
     }
 
     fn look(&mut self) {
-        if self.faults.is_some() || identities(&self.sources) != self.identities {
+        if self.faults.is_some() || identity(&self.sources) != self.identity {
             self.reload();
         }
     }
@@ -132,17 +131,17 @@ impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
 
     fn reload(&mut self) {
         // Taken before the files are read: a change during the reading shows as a change at the next look.
-        let identities_before = identities(&self.sources);
+        let identity_before = identity(&self.sources);
         match (self.load)(&self.path) {
             Ok(config) => {
                 self.faults = None;
                 let same = config.sources == self.sources;
-                self.identities = if same { identities_before } else { identities(&config.sources) };
+                self.identity = if same { identity_before } else { identity(&config.sources) };
                 self.sources.clone_from(&config.sources);
                 (self.changed)(Ok(config));
             }
             Err(faults) => {
-                self.identities = identities_before;
+                self.identity = identity_before;
                 if self.faults.as_ref() != Some(&faults) {
                     (self.changed)(Err(faults.clone()));
                     self.faults = Some(faults);
@@ -152,13 +151,18 @@ impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
     }
 }
 
-fn identities(sources: &[PathBuf]) -> Vec<Identity> {
-    let identity = |path: &PathBuf| {
-        let facts = std::fs::metadata(path).ok()?;
-        let (modified, changed) = ((facts.mtime(), facts.mtime_nsec()), (facts.ctime(), facts.ctime_nsec()));
-        Some((facts.dev(), facts.ino(), facts.len(), modified.0, modified.1, changed.0, changed.1))
-    };
-    sources.iter().map(identity).collect()
+/// What tells one version of these files from another, whether each is there among it. Links are followed, so a swapped
+/// one shows. A hash of it all: there may be a secret's file for each of thousands of teams.
+fn identity(sources: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in sources {
+        let facts = std::fs::metadata(path).ok().map(|facts| {
+            let (modified, changed) = ((facts.mtime(), facts.mtime_nsec()), (facts.ctime(), facts.ctime_nsec()));
+            (facts.dev(), facts.ino(), facts.len(), modified, changed)
+        });
+        facts.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -175,7 +179,8 @@ mod tests {
         let (heard, hearing) = mpsc::channel();
         let current = load(path).expect("the first file is good");
         let changed = move |outcome| drop(heard.send(outcome));
-        let watch = Watch::every(Duration::from_millis(5), path, &current, load, changed).expect("a thread starts");
+        let watch =
+            Watch::every(Duration::from_millis(5), path, current.sources, load, changed).expect("a thread starts");
         (watch, hearing)
     }
 

@@ -68,7 +68,7 @@ fn state(config: &Config, team: &config::Team) -> TeamState {
     }
     let key = team.key.as_ref().map(|key| Arc::new(Key::new(key.sid.as_str(), key.secret.clone(), true)));
     TeamState {
-        id: team.name.clone(),
+        id: team.name.apart(),
         kind: team.kind,
         accounts: accounts.into(),
         disabled: false,

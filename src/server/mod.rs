@@ -14,4 +14,4 @@ mod tls;
 mod upkeep;
 mod worker;
 
-pub use start::{Addresses, Server, StartError};
+pub use start::{Addresses, Plan, Server, StartError};

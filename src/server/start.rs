@@ -37,6 +37,22 @@ pub struct Server {
     workers: Vec<JoinHandle<io::Result<()>>>,
 }
 
+/// A configuration as a broker takes it on: what it keeps of it, and the directory with what it declares.
+#[derive(Debug)]
+pub struct Plan {
+    config: Config,
+    directory: Arc<Directory>,
+}
+
+impl Plan {
+    /// The plan of this configuration, of which it holds nothing.
+    pub fn of(config: &Config) -> Self {
+        let directory = Arc::new(Directory::default());
+        declare(config, &directory);
+        Self { config: config.kept(), directory }
+    }
+}
+
 /// Where a broker listens, with the ports that were chosen for port 0.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
@@ -67,12 +83,13 @@ impl StartError {
 }
 
 impl Server {
-    /// Starts a broker with this configuration.
+    /// Starts a broker as planned.
     ///
     /// # Errors
     /// What could not be set up.
-    pub fn start(config: &Config, clock: &Clock) -> Result<Self, StartError> {
-        let cores = cores(config);
+    pub fn start(plan: Plan, clock: &Clock) -> Result<Self, StartError> {
+        let Plan { config, directory } = plan;
+        let cores = cores(&config);
         let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
         let listen = config.listen.clone();
         let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;
@@ -81,8 +98,7 @@ impl Server {
             Some(at) => Some(bind_unix(at).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?),
             None => None,
         };
-        let directory = Arc::new(Directory::default());
-        let shared = share(config, config.kept(), Arc::clone(&directory), None, clock)?;
+        let shared = share(config, Arc::clone(&directory), None, clock)?;
         let keeper = keep(&shared, &directory, &trail, clock)?;
         let mut server = Self {
             addresses: Addresses { proxy, tls: tls_at, unix: listen.unix },
@@ -129,7 +145,9 @@ impl Server {
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
         let before = self.shared.borrow().clone();
         let kept = restart::keep(&before.config, config).map_err(StartError)?;
-        let shared = share(config, kept, Arc::clone(&directory), Some(&before), &self.clock)?;
+        let shared = share(kept, Arc::clone(&directory), Some(&before), &self.clock)?;
+        // Last: with a store, the directory is in use, and a config that can't be used changes nothing.
+        declare(config, &directory);
         if let Some(keeper) = &self.keeper {
             keeper.reload(&shared.config);
         }
@@ -236,9 +254,8 @@ fn bind(
     Ok((sockets, bound))
 }
 
-/// What all cores share: the configuration that is `kept`, and what `told` declares.
+/// What all cores share.
 fn share(
-    told: &Config,
     config: Config,
     directory: Arc<Directory>,
     before: Option<&Shared>,
@@ -257,8 +274,6 @@ fn share(
     let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
     let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
     crate::twilio::operations::prepare();
-    // Last: with a store, the directory is in use, and a config that can't be used changes nothing.
-    declare(told, &directory);
     // What requests of the old configuration still hold counts.
     let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
     let rates = before.map_or_else(|| Arc::new(Rates::new(clock.instant())), |before| Arc::clone(&before.rates));

@@ -105,7 +105,7 @@ pub fn lookup(address: &Address<'_>, method: Method, path: &CanonicalPath<'_>) -
         return unknown(product, address, path);
     };
     let id = node.operation(method).or(node.resource);
-    let operation = id.map_or(&table.unknown[product.index()], |id| &table.operations[id]);
+    let operation = id.map_or(&table.unknown[product.index()], |id| &table.operations[id.index()]);
     Match { operation, class: operation.class, body_selector: operation.body_selector && sends(method), params }
 }
 
@@ -126,7 +126,7 @@ fn unknown(product: Product, address: &Address<'_>, path: &CanonicalPath<'_>) ->
     let stems: Vec<String> = stems.filter(|stem| !stem.is_empty()).collect();
     let near = tree::find_near(&table.nodes, table.roots[product.index()], &stems)
         .and_then(|node| node.resource)
-        .map(|id| &table.operations[id]);
+        .map(|id| &table.operations[id.index()]);
     let class = if near.is_some_and(|near| near.class != Class::Open) || management::unknown_is_core(product, &stems) {
         Class::Core
     } else {

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::sandbox::{Options, Sandbox};
 use crate::secret::Secret;
-use crate::server::Server;
+use crate::server::{Plan, Server};
 use crate::twilio::Product;
 use std::fs::DirBuilder;
 use std::io::Write as _;
@@ -47,7 +47,7 @@ impl Stage {
         let key_sid = command::word(&command::run(&["key", "create", "billing"], &config).await?, "sid")?;
         let billing = Caller { username: account.clone(), token: issue("billing", &config).await? };
         let platform = Caller { username: account.clone(), token: issue("platform", &config).await? };
-        let server = Server::start(&config::load(&config)?, &Clock::system())
+        let server = Server::start(Plan::of(&config::load(&config)?), &Clock::system())
             .map_err(|error| Failure::failed(error.to_string()))?;
         let broker = server.addresses().proxy.ok_or_else(|| Failure::failed("the broker has no address"))?;
         Ok(Self { billing, platform, key_sid, broker, _server: server, sandbox, folder })

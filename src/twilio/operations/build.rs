@@ -1,6 +1,6 @@
 //! The table's text → trees and names.
 
-use super::tree::{Node, order, slot};
+use super::tree::{Node, Place, order, slot};
 use super::{Known, Operation, Table, is_version};
 use crate::twilio::host::Product;
 use crate::twilio::management::{self, Class};
@@ -21,7 +21,7 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
     }
     for node in &mut table.nodes {
         node.literals.sort_unstable_by(|(left, _), (right, _)| order(left, right));
-        node.stems = node.literals.iter().map(|(literal, next)| (management::stem(literal), *next)).collect();
+        node.stems = node.literals.iter().map(|(literal, next)| (management::stem(literal).into(), *next)).collect();
     }
     table
 }
@@ -77,7 +77,7 @@ fn insert(table: &mut Table, operation: Operation) {
         at = step(table, at, segment);
     }
     let resource = match table.nodes[at].resource {
-        Some(resource) => resource,
+        Some(resource) => resource.index(),
         None => {
             let name = operation.name.rsplit_once(':').map_or("", |(name, _)| name);
             let resource = name.split_once(':').map_or("", |(_, resource)| resource);
@@ -90,9 +90,9 @@ fn insert(table: &mut Table, operation: Operation) {
     let other = &mut table.operations[resource];
     other.class = other.class.max(operation.class);
     other.body_selector |= operation.body_selector;
-    let id = table.operations.len();
+    let id = Place::new(table.operations.len());
     let node = &mut table.nodes[at];
-    node.resource = Some(resource);
+    node.resource = Some(Place::new(resource));
     if let Some(slot) = operation.method.and_then(slot) {
         node.operations[slot] = Some(id);
     }
@@ -104,13 +104,17 @@ fn step(table: &mut Table, at: usize, segment: &'static str) -> usize {
     let node = &mut table.nodes[at];
     if is_param(segment) {
         match node.param {
-            Some(param) => return param,
-            None => node.param = Some(next),
+            Some(param) => return param.index(),
+            None => node.param = Some(Place::new(next)),
         }
     } else {
         match node.literals.iter().find(|(literal, _)| *literal == segment) {
-            Some((_, literal)) => return *literal,
-            None => node.literals.push((segment, next)),
+            Some((_, literal)) => return literal.index(),
+            None => {
+                // Most have one or two, and there are hundreds.
+                node.literals.reserve_exact(1);
+                node.literals.push((segment, Place::new(next)));
+            }
         }
     }
     table.nodes.push(Node::default());

@@ -5,20 +5,36 @@ use crate::twilio::method::Method;
 use crate::twilio::path::CanonicalPath;
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::num::NonZeroU16;
 
 /// One segment of the templates that share what stands before it.
 #[derive(Default)]
 pub(super) struct Node {
     /// Literal segments that follow, in [`order`], and their nodes.
-    pub literals: Vec<(&'static str, usize)>,
+    pub literals: Vec<(&'static str, Place)>,
     /// The same literals' stems.
-    pub stems: Vec<(String, usize)>,
+    pub stems: Box<[(Box<str>, Place)]>,
     /// The node of a parameter that follows.
-    pub param: Option<usize>,
+    pub param: Option<Place>,
     /// Operations that end here: GET, POST, PUT, PATCH, DELETE.
-    pub operations: [Option<usize>; 5],
+    pub operations: [Option<Place>; 5],
     /// What stands for other methods here; `None` if no operation ends here.
-    pub resource: Option<usize>,
+    pub resource: Option<Place>,
+}
+
+/// Where a node or an operation is, in two bytes even where there may be none: most of a node is such places.
+#[derive(Clone, Copy)]
+pub(super) struct Place(NonZeroU16);
+
+impl Place {
+    pub(super) fn new(index: usize) -> Self {
+        let number = u16::try_from(index + 1).ok().and_then(NonZeroU16::new);
+        Self(number.expect("the table has some thousand nodes and operations"))
+    }
+
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
 }
 
 /// Shorter before longer: most comparisons of a search are then of two numbers.
@@ -27,7 +43,7 @@ pub(super) fn order(left: &str, right: &str) -> Ordering {
 }
 
 impl Node {
-    pub(super) fn operation(&self, method: Method) -> Option<usize> {
+    pub(super) fn operation(&self, method: Method) -> Option<Place> {
         slot(method).and_then(|slot| self.operations[slot])
     }
 }
@@ -91,12 +107,12 @@ pub(super) fn find<'t>(nodes: &'t [Node], root: usize, segments: &Segments<'_, '
         };
         let literal = node.literals.binary_search_by(|(literal, _)| order(literal, &text));
         if let Ok(index) = literal
-            && let Some(found) = walk(nodes, node.literals[index].1, segments, at + 1)
+            && let Some(found) = walk(nodes, node.literals[index].1.index(), segments, at + 1)
         {
             return Some(found);
         }
         let param = node.param.filter(|_| !text.is_empty())?;
-        walk(nodes, param, segments, at + 1).map(|(node, params)| (node, params | 1 << at))
+        walk(nodes, param.index(), segments, at + 1).map(|(node, params)| (node, params | 1 << at))
     }
     walk(nodes, root, segments, 0)
 }
@@ -110,7 +126,7 @@ pub(super) fn find_near<'t>(nodes: &'t [Node], root: usize, stems: &[String]) ->
         };
         let near = |literal: &str| literal == stem || at == 0 && is_version(literal) && is_version(stem);
         let literals = node.stems.iter().filter(|(literal, _)| near(literal)).map(|(_, next)| *next);
-        literals.chain(node.param).find_map(|next| walk(nodes, next, stems, at + 1))
+        literals.chain(node.param).find_map(|next| walk(nodes, next.index(), stems, at + 1))
     }
     walk(nodes, root, stems, 0)
 }
