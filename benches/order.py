@@ -91,8 +91,8 @@ def main() -> int:
     known = sizes(binary)
     start = called(binary, "plain", requests=False)
     used = called(binary, "plain", requests=True)
-    # What only requests need first: it is what runs most.
-    names = [name for name in used if name not in set(start)] + start + called(binary, "both", requests=True)
+    # What a start needs first, and what only requests need behind it: a broker at rest has the one in memory without the other.
+    names = start + used + called(binary, "both", requests=True)
     names = [name for name in dict.fromkeys(names) if name in known]
     idle = Counter()
     for name, size in known.items():
