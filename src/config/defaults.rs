@@ -39,7 +39,7 @@ pub const MAX_BODY_MEMORY: u64 = 256 << 20;
 pub const MAX_HEAD: usize = 64 << 10;
 
 /// `limits.max_connections`: 16,384 caller connections at some KiB each stay far below 1 GiB, and below common
-/// descriptor limits with their upstream halves.
+/// descriptor limits with their upstream halves. Where the process may have fewer descriptors, three quarters of those.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
 /// `limits.head_timeout`: a head is a few packets; more than 10 s is a slow-send attack or a dead peer.

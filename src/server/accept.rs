@@ -1,6 +1,7 @@
 //! Accepting connections on one core.
 
 use super::core::Core;
+use super::files::Ceiling;
 use super::{h1, tls};
 use crate::audit::Peer;
 use crate::authn::ConnectionProof;
@@ -14,14 +15,12 @@ use tokio::net::{TcpListener, UnixListener};
 /// A pause when the process is out of file descriptors: accepting again at once would only spin.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections that are being turned away at once: beyond that they are closed without a word.
-const TURNED_AWAY: usize = 256;
-
-/// The same over TLS, where a greeting comes before the word and costs more than all the rest.
+/// Connections that are being turned away at once over TLS, where a greeting comes before the word and costs more than all
+/// the rest.
 const TURNED_AWAY_BY_TLS: usize = 16;
 
 /// Accepts plain connections for ever.
-pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
+pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: Ceiling) {
     loop {
         let accepted = listener.accept().await.map(|(tcp, peer)| {
             // Only delays, never harms, where the operating system won't.
@@ -33,7 +32,7 @@ pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
 }
 
 /// Accepts TLS connections for ever.
-pub async fn greeted(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
+pub async fn greeted(core: Rc<Core>, listener: TcpListener, ceiling: Ceiling) {
     loop {
         let accepted = listener.accept().await.map(|(tcp, peer)| {
             let _ = tcp.set_nodelay(true);
@@ -44,7 +43,7 @@ pub async fn greeted(core: Rc<Core>, listener: TcpListener, ceiling: usize) {
 }
 
 /// Accepts connections on a Unix socket for ever.
-pub async fn unix(core: Rc<Core>, listener: UnixListener, ceiling: usize) {
+pub async fn unix(core: Rc<Core>, listener: UnixListener, ceiling: Ceiling) {
     loop {
         let accepted = listener.accept().await.map(|(unix, _)| {
             let proof = unix.peer_cred().ok().map(|peer| ConnectionProof::Peer(peer.uid()));
@@ -65,7 +64,7 @@ enum Door {
 type Accepted = (Stream, Peer, Option<ConnectionProof>);
 
 /// Serves a connection, or says why not.
-async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, door: Door) {
+async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: Ceiling, door: Door) {
     let (stream, peer, proof) = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -75,8 +74,8 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: usize, 
         }
     };
     let core = Rc::clone(core);
-    if core.open() >= ceiling && !core.greetings.make_room() {
-        let at_once = if door == Door::Plain { TURNED_AWAY } else { TURNED_AWAY_BY_TLS };
+    if core.open() >= ceiling.open && !core.greetings.make_room() {
+        let at_once = if door == Door::Plain { ceiling.turned } else { ceiling.turned.min(TURNED_AWAY_BY_TLS) };
         if let Some(turned) = core.turn(at_once) {
             tokio::task::spawn_local(async move {
                 match door {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod core;
+mod files;
 mod greetings;
 mod h1;
 mod h1_caller;

@@ -1,7 +1,7 @@
 //! Starting and stopping all of it.
 
 use super::worker::{Shared, Worker};
-use super::{restart, upkeep};
+use super::{files, restart, upkeep};
 use crate::admission::Rates;
 use crate::audit::Trail;
 use crate::authn::ConnectionRules;
@@ -90,6 +90,7 @@ impl Server {
     pub fn start(plan: Plan, clock: &Clock) -> Result<Self, StartError> {
         let Plan { config, directory } = plan;
         let cores = cores(&config);
+        files::raise(config.limits.max_connections);
         let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
         let listen = config.listen.clone();
         let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;

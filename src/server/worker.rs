@@ -1,7 +1,7 @@
 //! One core's thread: its runtime, its listeners, its share of everything.
 
 use super::core::Core;
-use super::{accept, rest};
+use super::{accept, files, rest};
 use crate::admission::{Budget, Rates};
 use crate::audit::Trail;
 use crate::authn::jwks::Tending;
@@ -87,7 +87,7 @@ impl Worker {
         let core = Rc::new(Core::new(build(&first), Arc::clone(&self.metrics))?);
         tokio::task::spawn_local(Rc::clone(&core.watchdog).run());
         tokio::task::spawn_local(rest::tend(Rc::clone(&core)));
-        let ceiling = first.config.limits.max_connections.div_ceil(self.cores);
+        let ceiling = files::ceiling(first.config.limits.max_connections, self.cores);
         let mut accepting = Vec::new();
         if let Some(listener) = self.tcp.take() {
             let listener = tokio::net::TcpListener::from_std(listener)?;

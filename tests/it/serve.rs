@@ -2,10 +2,13 @@
 
 use crate::support::command::{Running, run};
 use crate::support::raw::ask;
+use crate::support::world::{Broker, World};
 use base64::Engine as _;
 use rustix::process::Signal;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A token and its digest.
 fn made(folder: &Path) -> (String, String) {
@@ -89,4 +92,42 @@ fn a_start_that_fails_says_why() {
     let ended = crate::support::command::run_with(folder.path(), &["serve"], &SECRET);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains(&format!("sidekey: listen.proxy {address}: ")), "{ended:?}");
+}
+
+#[test]
+fn silent_connections_leave_descriptors_for_everything_else() {
+    let world = World::new();
+    for made in [["team", "create", "billing"], ["key", "create", "billing"]] {
+        world.json(&made);
+    }
+    let token = world.token("billing");
+    // A soft limit that is too low for anything is raised to the hard one, which is the system's to set.
+    let mut command = Command::new("sh");
+    let limited = "ulimit -S -n 40 && ulimit -H -n 512 && exec \"$0\" serve";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_sidekey")]).current_dir(world.folder()).env_clear();
+    let mut process = Running::spawn({
+        command.envs(world.variables()).stdin(Stdio::null());
+        command
+    });
+    let address = process.told("listening proxy=").parse().expect("an address");
+    let admin = process.told("listening admin=").parse().expect("an address");
+    let broker = Broker { process, address, admin };
+    broker.until(&world, &token, 200);
+    let silent: Vec<TcpStream> = (0..700).map_while(|_| TcpStream::connect(address).ok()).collect();
+    assert_eq!(silent.len(), 700);
+    // Who comes too late is told so once there is time for it, and the rest of the broker goes on.
+    let refused = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        ask(address, "GET", "/", &[], b"")
+    });
+    let refused = refused.expect("an answer");
+    assert_eq!((refused.status, refused.header("sidekey-error")), (503, Some("overloaded")), "{refused:?}");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(ask(admin, "GET", path, &[], b"").map(|answer| answer.status), Some(200), "{path}");
+    }
+    drop(silent);
+    broker.until(&world, &token, 200);
+    let (code, said) = broker.process.end(Signal::TERM);
+    assert!(code == Some(0) && said.contains("LimitNOFILE"), "{said}");
+    assert!(!said.contains("Too many open files"), "{said}");
 }

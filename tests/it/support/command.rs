@@ -59,7 +59,11 @@ pub struct Running {
 impl Running {
     /// Starts the binary and listens to both of its outputs.
     pub fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = sidekey(folder, arguments, variables);
+        Self::spawn(sidekey(folder, arguments, variables))
+    }
+
+    /// The same with a command that ends in the binary.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (sender, lines) = channel();
         listen(child.stdout.take().expect("a pipe"), sender.clone());
