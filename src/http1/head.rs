@@ -85,7 +85,8 @@ pub fn parse_answer<T>(
         Ok(httparse::Status::Partial) => Ok(None),
         Ok(httparse::Status::Complete(length)) => {
             strict_line_ends(&bytes[..length])?;
-            let (Some(status), Some(minor)) = (answer.code, answer.version) else {
+            // Three digits are no status yet: RFC 9110 §15 begins at 100.
+            let (Some(status @ 100..), Some(minor)) = (answer.code, answer.version) else {
                 return Err(HeadError::Malformed("status line"));
             };
             let phrase = answer.reason.unwrap_or("");

@@ -48,6 +48,15 @@ fn heads_that_differ_between_parsers_are_refused() {
     }
 }
 
+#[test]
+fn a_status_has_three_digits_and_begins_at_100() {
+    for (status, good) in [("100", true), ("999", true), ("099", false), ("000", false), ("20", false), ("2000", false)]
+    {
+        let head = format!("HTTP/1.1 {status} x\r\n\r\n");
+        assert_eq!(matches!(parse_answer(head.as_bytes(), |_, _| ()), Ok(Some(()))), good, "{status}");
+    }
+}
+
 /// Decodes `wire`, handed over in pieces of `step` bytes.
 fn decode(framing: Framing, wire: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), BodyError> {
     let (mut body, mut out, mut buffer, mut used) = (Body::new(framing), Vec::new(), Vec::new(), 0);

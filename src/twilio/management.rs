@@ -185,6 +185,11 @@ pub(super) fn stem(decoded: &str) -> String {
         .collect()
 }
 
+/// Whether nothing stands before a decoded segment's first dot that a careless reader could take for a name.
+pub(super) fn is_suffix(decoded: &str) -> bool {
+    decoded.split('.').next().is_some_and(|name| name.len() < decoded.len() && stem(name).is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +213,13 @@ mod tests {
         }
         assert_eq!(stem("signing-keys.xml"), "signingkeys");
         assert_eq!(stem("~"), "");
+    }
+
+    #[test]
+    fn a_suffix_has_no_name_before_it() {
+        for (text, suffix) in [(".json", true), (" .json", true), ("~.", true), ("Keys.json", false), ("~", false)] {
+            assert_eq!(is_suffix(text), suffix, "{text}");
+        }
     }
 
     #[test]

@@ -121,23 +121,23 @@ pub fn prepare() {
 
 fn unknown(product: Product, address: &Address<'_>, path: &CanonicalPath<'_>) -> Match {
     let table = &*TABLE;
-    // A segment of nothing but punctuation says nothing, and some readers drop it.
-    let stems = address.segments(path).map(|segment| management::stem(&segment.decoded()));
-    let stems: Vec<String> = stems.filter(|stem| !stem.is_empty()).collect();
-    let near = tree::find_near(&table.nodes, table.roots[product.index()], &stems)
-        .and_then(|node| node.resource)
-        .map(|id| &table.operations[id.index()]);
-    let class = if near.is_some_and(|near| near.class != Class::Open) || management::unknown_is_core(product, &stems) {
-        Class::Core
-    } else {
-        Class::Open
-    };
-    Match {
-        operation: &table.unknown[product.index()],
-        class,
-        body_selector: near.is_some_and(|near| near.body_selector),
-        params: 0,
+    let mut found =
+        Match { operation: &table.unknown[product.index()], class: Class::Open, body_selector: false, params: 0 };
+    // `Accounts/AC…/.json` is `json` to some readers, and to those that cut suffixes off the account itself.
+    for with_suffixes in [true, false] {
+        let segments = address.segments(path).map(|segment| segment.decoded());
+        let segments = segments.filter(|text| with_suffixes || !management::is_suffix(text));
+        // A segment of nothing but punctuation says nothing, and some readers drop it.
+        let stems: Vec<_> = segments.map(|text| management::stem(&text)).filter(|stem| !stem.is_empty()).collect();
+        let near = tree::find_near(&table.nodes, table.roots[product.index()], &stems)
+            .and_then(|node| node.resource)
+            .map(|id| &table.operations[id.index()]);
+        if near.is_some_and(|near| near.class != Class::Open) || management::unknown_is_core(product, &stems) {
+            found.class = Class::Core;
+        }
+        found.body_selector |= near.is_some_and(|near| near.body_selector);
     }
+    found
 }
 
 const fn sends(method: Method) -> bool {

@@ -8,7 +8,7 @@ const MANAGEMENT: &str = "
     /Keys /Keys.json /Keys.xml /Keys.csv /Keys.html /keys.json /KEYS.JSON /%4Beys /K%65ys.json /Keys%20 /%20Keys.json
     /Keys~ /~Keys /Keys%3Bv=1 /Keys%3Fa=b /Keys%23x /Keys,x /Keys:x /Keys@x /Keys=x /Keys/SK1 /Keys/SK1/x /Keys.json/SK1
     /keys/SK1.json /Signing-Keys /signingkeys.json /ConnectApps/CN1 /authorizedconnectapps /tokens.json /Tokens
-    .json .xml .JSON %2Ejson %20 ~ /Accounts /Subaccounts.json /Messages/SM1/Keys /x/Keys /ApiKeys";
+    .json .xml .JSON %2Ejson %20 ~ /.json /.anything /%2EJSON /%20.json /~.json /Accounts /Subaccounts.json /Messages/SM1/Keys /x/Keys /ApiKeys";
 
 /// Spellings that can be read in two ways.
 const MALFORMED: &str = "
