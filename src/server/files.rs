@@ -14,8 +14,8 @@ pub struct Ceiling {
     pub turned: usize,
 }
 
-/// Asks the system for as many descriptors as the process may have; many systems give few until they are asked. Tells if
-/// they are too few for so many connections.
+/// Asks the system for as many descriptors as the process may have; many systems give few until they are asked. A broker
+/// tells if they are too few for so many connections.
 pub fn raise(max_connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -23,7 +23,7 @@ pub fn raise(max_connections: usize) {
     let _ = setrlimit(Resource::Nofile, limit);
     let (limit, open) = (descriptors(), most(descriptors()));
     if open < max_connections {
-        tracing::warn!(
+        tracing::info!(
             limit,
             open,
             max_connections,
