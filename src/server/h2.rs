@@ -235,7 +235,8 @@ impl<'p> Head<'p> {
                 continue;
             }
             if name == http::header::CONTENT_LENGTH {
-                if announced && !caller.bodiless() {
+                // One of 0 on a stream that goes on is believed when it ends: something else may come yet.
+                if (announced || value == "0") && !caller.bodiless() {
                     continue;
                 }
                 stated = true;

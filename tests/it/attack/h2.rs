@@ -275,6 +275,14 @@ fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
         assert!(heard.status().is_none_or(|status| status >= 400), "{length}: {heard:?}");
         assert!(fixture.wire.heard().iter().all(|heard| !heard.whole), "{length}: {:?}", fixture.wire.heard());
     }
+    // One of none at all is believed when it ends, and not before.
+    let mut frames = Frames::greet(fixture.secure("h2"));
+    let stream = frames.number();
+    frames.frame(HEADERS, END_HEADERS, stream, &block(&and(&post, &[("content-length", "0")])));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(fixture.wire.heard().iter().all(|heard| !heard.whole), "{:?}", fixture.wire.heard());
+    frames.frame(DATA, END_STREAM, stream, b"");
+    assert_eq!(frames.heard(stream).status(), Some(200));
     // A body that never ends, with and without a length, for an operation that is streamed and for one that is read.
     let number = MESSAGES.replace("Messages", "IncomingPhoneNumbers/PN00000000000000000000000000000001");
     for path in [MESSAGES, &number] {
