@@ -1,7 +1,7 @@
 //! PostgreSQL for tests: the server of `SIDEKEY_TEST_POSTGRES`, else one of our own that ends with the process; a new
 //! database for each test.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -81,9 +81,10 @@ impl Server {
             self.port
         );
         let server = as_postgres(&bin().join("postgres"), &[&options]);
-        // It ends when our end of the pipe does, however we end.
+        // It ends when our end of the pipe does, however we end; nobody else is left then to remove the folder.
         let script = format!(
-            "{server} >{folder}/log 2>&1 & read -r _; kill -INT $(head -n 1 {folder}/data/postmaster.pid); wait"
+            "{server} >{folder}/log 2>&1 & read -r word; kill -INT $(head -n 1 {folder}/data/postmaster.pid); wait; \
+             [ -n \"$word\" ] || rm -rf {folder}"
         );
         let process = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn();
         self.process = Some(process.expect("a shell"));
@@ -98,7 +99,8 @@ impl Server {
     /// Stops it; open connections are cut.
     pub fn down(&mut self) {
         if let Some(mut process) = self.process.take() {
-            drop(process.stdin.take());
+            // Fails if the shell has ended, which is what is wanted.
+            let _ = process.stdin.take().map(|mut pipe| pipe.write_all(b"stop\n"));
             process.wait().expect("the shell ends");
         }
     }
