@@ -35,7 +35,8 @@ def places(file: Path) -> Counter:
     told = json.loads(file.read_text())
     blocks: Counter = Counter()
     for point in told["pps"]:
-        frames = [re.sub(r"^0x[0-9A-F]+: ", "", told["ftbl"][at]) for at in point["fs"]]
+        # Without the address, and without where this checkout lies.
+        frames = [re.sub(r"^0x[0-9A-F]+: | \(in .*\)$", "", told["ftbl"][at]) for at in point["fs"]]
         ours = [frame for frame in frames if "sidekey::" in frame]
         # A closure of sidekey's within the standard library is found by where it stands in sidekey.
         own = [frame for frame in ours if "(library/" not in frame]
