@@ -6,9 +6,11 @@ use crate::support::command::run;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, RevokedCertParams, SanType,
-    string::Ia5String,
+    SubjectPublicKeyInfo, string::Ia5String,
 };
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 const CONFIG: &str = r#"
@@ -230,6 +232,51 @@ fn a_certificate_that_its_root_does_not_vouch_for_ends_the_greeting() {
     let own = Issued { der: cert.der().clone(), pem: cert.pem(), key: own_key, above: vec![stranger.root()] };
     assert_eq!(site.ask(&own), None, "self-signed");
     assert!(site.world.audited_in_time(&["invalid_proof", "tls: "], 12) >= 12, "each is recorded");
+}
+
+fn openssl(arguments: &str, input: &str) -> Output {
+    let mut command = Command::new("openssl");
+    command.args(arguments.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("openssl is installed: tests/run installs it, or apt-get install openssl");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("taken");
+    child.wait_with_output().expect("an end")
+}
+
+/// rustls signs with no RSA key below 2048 bits either, so that the caller is OpenSSL, on its lowest level of security.
+fn ask_with_rsa(site: &Site, bits: u32, version: &str) -> Option<u16> {
+    let file = |name: &str| site.world.folder.path().join(name).display().to_string();
+    let (key, own, root) = (file("rsa.key"), file("rsa.pem"), file("servers.pem"));
+    assert!(openssl(&format!("genrsa -out {key} {bits}"), "").status.success());
+    let public = openssl(&format!("pkey -in {key} -pubout"), "").stdout;
+    let public = SubjectPublicKeyInfo::from_pem(&String::from_utf8_lossy(&public)).expect("a public key");
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![uri(OURS)];
+    for_callers(&mut params);
+    std::fs::write(&own, params.signed_by(&public, &site.callers.0).expect("signs").pem()).expect("a file");
+    std::fs::write(&root, site.servers.0.pem()).expect("a file");
+    let arguments = format!(
+        "s_client -connect {} -servername sidekey.test -{version} -cipher DEFAULT@SECLEVEL=0 -quiet -verify_quiet \
+         -verify_return_error -CAfile {root} -cert {own} -key {key}",
+        site.at
+    );
+    let request = "GET /.sidekey/whoami HTTP/1.1\r\nHost: sidekey.test\r\nConnection: close\r\n\r\n";
+    let Output { stdout, stderr, .. } = openssl(&arguments, request);
+    let (answer, told) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    // It was the broker that ended the greeting.
+    assert!(status.is_some() || told.contains(" alert "), "{bits}, {version}: {told}");
+    status
+}
+
+#[test]
+fn a_certificate_of_a_weak_rsa_key_ends_the_greeting() {
+    let site = Site::start();
+    for version in ["tls1_2", "tls1_3"] {
+        for (bits, status) in [(2048, Some(200)), (2040, None), (1024, None)] {
+            assert_eq!(ask_with_rsa(&site, bits, version), status, "{bits}, {version}");
+        }
+    }
+    assert!(site.world.audited_in_time(&["invalid_proof", "tls: "], 4) >= 4, "each is recorded");
 }
 
 #[test]
