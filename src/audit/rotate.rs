@@ -4,12 +4,12 @@
 //! in the order of their lines.
 
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,18 +79,43 @@ pub(super) fn is_older(path: &Path, unix_micros: u64) -> bool {
 }
 
 /// Opens a trail file, compressed or not: by its content, whatever it is called. One that was compressed since it was
-/// listed is found under its new name.
+/// listed is found under its new name. What is damaged in a compressed one is an error that is not the operating system's.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             File::open(with_suffix(path, ".gz")).map_err(|_| fault)?
         }
         opened => opened?,
     };
+    Ok(if is_gzip(&file)? { Box::new(Unpacked(MultiGzDecoder::new(BufReader::new(file)))) } else { Box::new(file) })
+}
+
+fn is_gzip(file: &File) -> io::Result<bool> {
     let mut magic = [0; 2];
-    let is_gzip = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
-    file.rewind()?;
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    Ok(file.read_at(&mut magic, 0)? == 2 && magic == [0x1f, 0x8b])
+}
+
+/// Whether a file is called compressed, and is neither that nor a plain trail: its beginning was damaged.
+pub(super) fn is_misnamed(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut first = [0];
+    let is_called = path.extension().is_some_and(|extension| extension == "gz");
+    Ok(is_called && !is_gzip(&file)? && (file.read_at(&mut first, 0)? == 0 || first != *b"{"))
+}
+
+/// A compressed file's lines; says of one that is damaged how far it can be read.
+struct Unpacked(MultiGzDecoder<BufReader<File>>);
+
+impl Read for Unpacked {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let fault = match self.0.read(into) {
+            Err(fault) if fault.raw_os_error().is_none() => fault,
+            other => return other,
+        };
+        let at = self.0.get_mut().stream_position()?;
+        let told = format!("the compressed file can't be unpacked beyond its byte {at} ({fault})");
+        Err(io::Error::new(fault.kind(), told))
+    }
 }
 
 /// Compresses rotated files that are not, and removes those older than `retention` that are not needed any more. Slow:

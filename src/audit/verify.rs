@@ -28,6 +28,8 @@ pub enum How {
     Cut,
     /// It does not belong here: a copy, or a line of another chain.
     Spliced,
+    /// Its file is compressed, and is damaged: from here on it can't be unpacked, or unpacks to something else.
+    Damaged,
 }
 
 impl How {
@@ -39,6 +41,7 @@ impl How {
             Self::Reordered => "reordered",
             Self::Cut => "cut",
             Self::Spliced => "spliced",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -125,6 +128,17 @@ type Checked = Result<(), (u64, Fail)>;
 fn check_file(walk: &mut Walk<'_>, path: &Path, last: bool) -> io::Result<Checked> {
     let mut lines = Lines::open(path)?;
     walk.begin_file();
+    let checked = check_lines(walk, &mut lines, path, last)?;
+    // What a damaged file unpacks to says nothing of what was written.
+    if let Err((line, _)) = checked
+        && let Some(detail) = lines.damage(path)?
+    {
+        return Ok(Err((line, Fail::Certain(How::Damaged, detail))));
+    }
+    Ok(checked)
+}
+
+fn check_lines(walk: &mut Walk<'_>, lines: &mut Lines, path: &Path, last: bool) -> io::Result<Checked> {
     while lines.advance()? {
         let Some(text) = lines.line.strip_suffix(b"\n") else {
             if last && is_being_written(path) {
@@ -191,29 +205,39 @@ struct Lines {
     number: u64,
     /// Where the line begins.
     offset: u64,
+    /// Why a compressed file can't be read on.
+    damage: Option<String>,
 }
 
 impl Lines {
     fn open(path: &Path) -> io::Result<Self> {
         let reader = BufReader::with_capacity(1 << 20, rotate::open(path)?);
-        Ok(Self { reader, line: Vec::new(), number: 0, offset: 0 })
+        Ok(Self { reader, line: Vec::new(), number: 0, offset: 0, damage: None })
     }
 
-    /// Reads the next line, with its newline if it has one; `false` at the end. A damaged compressed file ends like a
-    /// torn one.
+    /// Reads the next line, with its newline if it has one; `false` at the end. Where a compressed file is damaged it ends
+    /// with what there is of a line, which may be nothing.
     fn advance(&mut self) -> io::Result<bool> {
+        if self.damage.is_some() {
+            return Ok(false);
+        }
         self.offset += u64::try_from(self.line.len()).unwrap_or_default();
         self.line.clear();
         match self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut self.line) {
-            Ok(_) => {}
-            Err(fault) if matches!(fault.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-                self.line.push(b'?');
-            }
-            Err(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => self.line.push(b'?'),
-            Err(fault) => return Err(fault),
+            Err(fault) if fault.raw_os_error().is_none() => self.damage = Some(fault.to_string()),
+            read => drop(read?),
         }
         self.number += 1;
-        Ok(!self.line.is_empty())
+        Ok(!self.line.is_empty() || self.damage.is_some())
+    }
+
+    /// What is wrong with the file as a compressed one. Reads it to its end, where its checksum is.
+    fn damage(&mut self, path: &Path) -> io::Result<Option<String>> {
+        while self.advance()? {}
+        if self.damage.is_none() && rotate::is_misnamed(path)? {
+            self.damage = Some("it does not begin as a compressed file does, though it is called one".to_owned());
+        }
+        Ok(self.damage.take())
     }
 }
 

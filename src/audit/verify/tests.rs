@@ -6,7 +6,10 @@ use crate::clock::Clock;
 use crate::config::Audit;
 use crate::ids::RequestId;
 use crate::secret::Secret;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use std::fs;
+use std::io::Write as _;
 
 /// The public key of the seed that is 32 times 7.
 const SIGNER: &str = "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c";
@@ -232,6 +235,42 @@ fn a_signing_key_may_be_replaced() {
     for keys in [[key(7)], [key(8)], [key(9)]] {
         assert_eq!(verified(&keys).tampering.expect("another key signed").how, How::Edited);
     }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).expect("a Vec");
+    packer.finish().expect("a Vec")
+}
+
+#[test]
+fn a_damaged_compressed_file_is_called_damaged() {
+    let sample = sample_of(2, true);
+    let file = sample.file.with_extension("gz");
+    let check = |bytes: &[u8]| {
+        fs::write(&file, bytes).expect("written");
+        verify(std::slice::from_ref(&file), &[]).expect("readable").tampering
+    };
+    let lines = sample.lines.concat();
+    let mut whole = packed(&lines);
+    assert_eq!(check(&whole), None);
+    let how = |bytes: &[u8]| check(bytes).map(|found| found.how);
+    for at in 0..whole.len() {
+        assert_eq!(how(&whole[..at]), Some(How::Damaged), "cut at {at}");
+        whole[at] ^= 1 << (at % 8);
+        // Some bits say nothing of the lines, or the same in another way.
+        let mut unpacked = Vec::new();
+        let is_same = MultiGzDecoder::new(&*whole).read_to_end(&mut unpacked).is_ok() && unpacked == lines;
+        assert_eq!(how(&whole), (!is_same).then_some(How::Damaged), "a bit of byte {at}");
+        whole[at] ^= 1 << (at % 8);
+    }
+    // It unpacks, so that it was compressed as it is.
+    let mut edited = lines;
+    edited[20] ^= 1;
+    let found = check(&packed(&edited)).expect("found");
+    assert_eq!((found.line, found.how), (1, How::Edited));
+    let half = check(&whole[..whole.len() / 2]).expect("found");
+    assert!(half.line > 1 && half.detail.contains(&format!("beyond its byte {}", whole.len() / 2)), "{half}");
 }
 
 /// A trail in three files, oldest first, each as lines.

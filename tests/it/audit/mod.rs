@@ -177,6 +177,10 @@ fn what_is_no_trail_is_named_and_not_shown() {
             assert!(told.code == Some(1) && told.stderr.contains(&format!("{file}: ")), "{told:?}");
         }
     }
+    let told = ask(&["verify", "cut.gz"]);
+    let said = "cut.gz:1: damaged: the compressed file can't be unpacked beyond its byte 11 (";
+    assert!(told.code == Some(1) && told.stdout.starts_with(said), "{told:?}");
+    assert_eq!(ask(&["verify", "cut.gz", "--output", "json"]).json()["tampering"]["how"], "damaged");
     let told = ask(&["verify", "foreign", "--key", "zz"]);
     assert!(told.code == Some(64) && told.stderr.contains("64 hex digits"), "{told:?}");
 }
