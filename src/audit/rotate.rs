@@ -97,10 +97,12 @@ fn is_gzip(file: &File) -> io::Result<bool> {
 
 /// Whether a file is called compressed, and is neither that nor a plain trail: its beginning was damaged.
 pub(super) fn is_misnamed(path: &Path) -> io::Result<bool> {
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Ok(false);
+    }
     let file = File::open(path)?;
     let mut first = [0];
-    let is_called = path.extension().is_some_and(|extension| extension == "gz");
-    Ok(is_called && !is_gzip(&file)? && (file.read_at(&mut first, 0)? == 0 || first != *b"{"))
+    Ok(!is_gzip(&file)? && (file.read_at(&mut first, 0)? == 0 || first != *b"{"))
 }
 
 /// A compressed file's lines; says of one that is damaged how far it can be read.
