@@ -214,22 +214,25 @@ impl Feed {
             let Some(key) = cell.load().key.clone() else { continue };
             let Some(sid) = key.key_sid() else { continue };
             let (last_use, rejected) = (key.last_use(), key.is_rejected());
-            let told = self.told.entry(sid).or_insert((0, false));
+            let told = self.told.get(&sid).copied().unwrap_or_default();
             if last_use >= told.0 + TOUCH {
-                told.0 = last_use;
                 used.push((sid, last_use));
             }
             if rejected != told.1 {
-                told.1 = rejected;
                 marks.push((sid, if rejected { KeyState::Rejected } else { KeyState::Active }));
             }
         }
+        // Told is what the store took: what it refused is told again.
         self.store.touch_keys(&used).await?;
+        for (sid, last_use) in used {
+            self.told.entry(sid).or_default().0 = last_use;
+        }
         let mut news = Vec::new();
         for (sid, state) in marks {
             if self.store.mark_key(&sid, state).await? {
                 news.push((sid, state));
             }
+            self.told.entry(sid).or_default().1 = state == KeyState::Rejected;
         }
         Ok(news)
     }

@@ -154,7 +154,7 @@ fn run(setup: Setup, rotate_every: &AtomicU64, (changed, stopped): Told, ready: 
                 let _ = ready.send(Ok((Arc::clone(&life), Arc::clone(feed.health()))));
                 let watch = life.store().watch();
                 let (store, held) = (life.store().clone(), Arc::clone(&life));
-                let follower = Follower { feed, store, life: held, replica, clock: clock.clone() };
+                let follower = Follower { feed, store, life: held, replica, clock: clock.clone(), mute: false };
                 tokio::join!(
                     follower.follow(watch, (changed, stopped.clone())),
                     tend(&life, rotate_every, &clock, stopped)
@@ -186,6 +186,8 @@ struct Follower {
     life: Arc<Life>,
     replica: String,
     clock: Clock,
+    /// The store took nothing at the last try.
+    mute: bool,
 }
 
 impl Follower {
@@ -224,20 +226,35 @@ impl Follower {
         if was_lost {
             tracing::info!("the store is back");
         }
+        // What can be read goes on without: a standby that was not promoted yet, a full disk.
+        match self.tell(beaten).await {
+            Ok(true) if std::mem::take(&mut self.mute) => tracing::info!("the store takes writes again"),
+            Err(error) if !std::mem::replace(&mut self.mute, true) => {
+                tracing::error!(%error, "nothing can be written to the store; its changes are still heard");
+            }
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the store what it should know of this replica and its keys, if it is time; whether it was. A failure is tried
+    /// again at the next beat.
+    async fn tell(&mut self, beaten: &mut Option<(Instant, i64)>) -> Result<bool, StoreError> {
         let now = self.clock.instant();
         let drained = self.feed.drained();
         let due = beaten.is_none_or(|(at, _)| now - at >= BEAT);
+        if !due && beaten.is_some_and(|(_, told)| told == drained) {
+            return Ok(false);
+        }
+        *beaten = Some((now, drained));
         if due {
             for (sid, state) in self.feed.report().await? {
                 tracing::warn!(%sid, state = state.name(), "the upstream's view of a key changed");
                 self.life.record("key.mark", sid.as_str(), state.name()).await;
             }
         }
-        if due || beaten.is_some_and(|(_, told)| told != drained) {
-            self.store.beat(&self.replica, drained).await?;
-            *beaten = Some((now, drained));
-        }
-        Ok(())
+        self.store.beat(&self.replica, drained).await?;
+        Ok(true)
     }
 
     /// Writes what other processes changed into the audit: commands have no trail of their own. The change is in force
@@ -258,10 +275,15 @@ impl Follower {
 /// Deletes old keys when their time has come, rotates keys that are due, settles what dead processes left behind.
 async fn tend(life: &Life, rotate_every: &AtomicU64, clock: &Clock, mut stopped: watch::Receiver<bool>) {
     let mut failed: HashMap<TeamId, Instant> = HashMap::new();
+    let mut told = String::new();
     loop {
-        if let Err(error) = tend_once(life, rotate_every, clock, &mut failed).await {
-            tracing::warn!(%error, "the care of keys goes on in a moment");
+        let error = tend_once(life, rotate_every, clock, &mut failed).await.err().map(|error| error.to_string());
+        let error = error.unwrap_or_default();
+        // Once, not each second.
+        if !error.is_empty() && error != told {
+            tracing::warn!(error, "the care of keys goes on in a moment");
         }
+        told = error;
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = tokio::time::sleep(TEND) => {}

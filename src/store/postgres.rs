@@ -75,8 +75,11 @@ impl Postgres {
     pub(super) fn listen(&self, changed: Signal, alive: std::sync::Weak<()>) {
         let target = Arc::clone(&self.target);
         tokio::spawn(async move {
+            let mut deaf = false;
             while alive.strong_count() > 0 {
-                if let Err(error) = listen_once(&target, &changed, &alive).await {
+                if let Err(error) = listen_once(&target, &changed, &alive, &mut deaf).await
+                    && !std::mem::replace(&mut deaf, true)
+                {
                     tracing::warn!(%error, "no notifications from the store; polling goes on");
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -99,9 +102,13 @@ impl Postgres {
     }
 }
 
-async fn listen_once(target: &Target, changed: &Signal, alive: &std::sync::Weak<()>) -> Result<()> {
+async fn listen_once(target: &Target, changed: &Signal, alive: &std::sync::Weak<()>, deaf: &mut bool) -> Result<()> {
     let client = target.connect(Some(changed.clone())).await?;
+    // A standby takes none.
     client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(|error| explain(&error))?;
+    if std::mem::take(deaf) {
+        tracing::info!("notifications from the store are heard again");
+    }
     // What happened while nobody listened.
     changed.raise();
     while alive.strong_count() > 0 && !client.is_closed() {

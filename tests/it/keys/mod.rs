@@ -3,6 +3,7 @@
 mod brokers;
 mod commands;
 mod crash;
+mod failover;
 mod hang;
 mod life;
 mod lost;

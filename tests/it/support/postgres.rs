@@ -96,6 +96,23 @@ impl Server {
         tokio::time::timeout(Duration::from_mins(1), ready).await.expect("PostgreSQL starts");
     }
 
+    /// From its next start on it follows another server that never says anything, and takes no writes, until it is promoted.
+    pub fn stand_by(&self) {
+        std::fs::write(self.folder.path().join("data/standby.signal"), "").expect("writable");
+    }
+
+    /// Waits until its log holds this so many times.
+    pub fn logged(&self, mark: &str, times: usize) {
+        let count = || std::fs::read_to_string(self.folder.path().join("log")).expect("a log").matches(mark).count();
+        for _ in 0..600 {
+            if count() >= times {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{mark:?} only {} times", count());
+    }
+
     /// Stops it; open connections are cut.
     pub fn down(&mut self) {
         if let Some(mut process) = self.process.take() {
