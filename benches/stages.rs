@@ -65,7 +65,7 @@ fn injected(c: &mut Criterion<CpuTime>, world: &World, judged: &Judged<'_>) {
     let team = world.directory.teams()[0].load().clone();
     let lease = lease(&judged.grant, &team, &world.directory, NOW).expect("a team with a key");
     let fields = fields(&world.proofs[0]);
-    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
+    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields, raw: b"" };
     let mut buffer = BytesMut::with_capacity(4096);
     c.bench_function("inject", |b| {
         b.iter(|| {

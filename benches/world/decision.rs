@@ -51,6 +51,6 @@ pub fn decision(authn: &Authn, world: &World, proof: &[u8], buffer: BytesMut) ->
     let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
     let judged = asked.judge(&subject).expect("a path that is open");
     let lease = lease(&judged.grant, team, &world.directory, NOW).expect("a team with a key");
-    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields };
+    let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields, raw: b"" };
     inject(&request, &judged, &lease, Framing::Length(0), buffer).into_buffer()
 }

@@ -3,6 +3,7 @@
 use super::batch::{Batch, Kind};
 use super::health::{State, Trouble, add};
 use super::line::Stamp;
+use super::notes::Notes;
 use super::shared::{Appended, Shared};
 use super::waiters::{AuditUnavailable, Kept, NOBODY, Waiters};
 use crate::config::{AuditMode, Durability};
@@ -29,6 +30,9 @@ const BUFFERED_BYTES: usize = 256 << 10;
 /// intents are refused; beyond twice as much, what callers leave behind that do not wait is lost and counted.
 const MOST_GATHERED: usize = Kind::Outcome.ceiling();
 
+/// How many notes are kept for new requests: as many as a core has requests in flight on a busy day.
+const BLANK: usize = 1024;
+
 /// What a core's guards and its flusher share.
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
@@ -41,6 +45,9 @@ pub(super) struct Core {
     backlog: RefCell<Batch>,
     /// Room for the next batch, while the scribe has one.
     spare: RefCell<Batch>,
+    /// Notes of requests that have ended, for the next ones.
+    #[allow(clippy::vec_box, reason = "guards hold the boxes, which are not to be made for each request")]
+    blank: RefCell<Vec<Box<Notes>>>,
     flight: Cell<Option<Flight>>,
     stamp: RefCell<Stamp>,
     flusher: RefCell<Option<Waker>>,
@@ -71,6 +78,7 @@ impl Core {
             batch: RefCell::default(),
             backlog: RefCell::default(),
             spare: RefCell::default(),
+            blank: RefCell::default(),
             flight: Cell::default(),
             stamp: RefCell::default(),
             flusher: RefCell::default(),
@@ -79,6 +87,19 @@ impl Core {
         });
         tokio::task::spawn_local(flush_when_due(Rc::downgrade(&core)));
         core
+    }
+
+    /// Notes of a request that has ended, for a new one.
+    pub(super) fn blank_notes(&self) -> Option<Box<Notes>> {
+        self.blank.borrow_mut().pop()
+    }
+
+    /// Takes back the notes of a request that has ended.
+    pub(super) fn take_notes(&self, notes: Box<Notes>) {
+        let mut blank = self.blank.borrow_mut();
+        if blank.len() < BLANK {
+            blank.push(notes);
+        }
     }
 
     /// Renders one line into the turn's batch; whoever wants to know waits.

@@ -67,6 +67,11 @@ impl Caller {
         &self.team
     }
 
+    /// The same, as it can be told from an earlier or a later one.
+    pub fn state(&self) -> &Arc<TeamState> {
+        &self.team
+    }
+
     /// What was presented.
     pub const fn proof(&self) -> ProofKind {
         self.proof
@@ -113,6 +118,14 @@ enum Found {
 }
 
 impl Begun {
+    /// SHA-256 of the token, if it is one and nothing else was asked: then [`Authn::begin_known`] asks all of it again.
+    pub fn token(&self, connection: Option<&ConnectionProof>) -> Option<[u8; 32]> {
+        match (&self.0, connection) {
+            (Ok(Found::Token(sought)), None | Some(ConnectionProof::Header(_, None))) => Some(*sought.digest()),
+            _ => None,
+        }
+    }
+
     /// Finds the caller.
     ///
     /// # Errors
@@ -190,10 +203,20 @@ impl Authn {
         Begun(self.find(presented, now))
     }
 
-    fn find(&self, presented: &Presented<'_>, now: u64) -> Result<Found, Refusal> {
-        if !self.directory.fresh(now) {
-            return Err(Refusal::because(Reason::Overloaded, "store: stale for too long"));
+    /// The same for a proof that [`Begun::token`] told the token of.
+    pub fn begin_known(&self, token: [u8; 32], now: u64) -> Begun {
+        Begun(self.fresh(now).map(|()| Found::Token(self.directory.seek(token))))
+    }
+
+    fn fresh(&self, now: u64) -> Result<(), Refusal> {
+        if self.directory.fresh(now) {
+            return Ok(());
         }
+        Err(Refusal::because(Reason::Overloaded, "store: stale for too long"))
+    }
+
+    fn find(&self, presented: &Presented<'_>, now: u64) -> Result<Found, Refusal> {
+        self.fresh(now)?;
         // Inside a tunnel the proxy's proof has decided already, and Authorization is only replaced.
         if let Some(ConnectionProof::Header(value, below)) = presented.connection {
             return match below {

@@ -5,6 +5,8 @@ use super::prepared::{OwnAnswer, Stop};
 use super::target::{HostField, NO_TARGET, Parts, expectation, names_host};
 use super::{Broker, Connection, local};
 use crate::authn::Caller;
+use crate::config::Limits;
+use crate::directory::TeamState;
 use crate::error::Reason;
 use crate::http1::{Framing, FramingError, RequestHead, request_framing};
 use crate::ids::AccountSid;
@@ -19,6 +21,18 @@ pub(super) enum Granted<'h> {
     Local(OwnAnswer),
     ReadBody { operation: &'static str, account: Option<AccountSid> },
     Forward { judged: Judged<'h>, lease: Lease, outbound: Outbound },
+}
+
+/// Whether a head says that its body is too large.
+pub(super) fn too_large(framing: Framing, limits: &Limits) -> bool {
+    matches!(framing, Framing::Length(length) if length > limits.max_body)
+}
+
+impl Broker {
+    /// Counts a request against its team's rate; whether it is within.
+    pub(super) fn within_rate(&self, team: &TeamState) -> bool {
+        self.limits.team_rate.is_none_or(|rate| self.rates.take(&team.id, rate, self.clock.instant()))
+    }
 }
 
 /// Everything the straight line needs, once the caller is known.
@@ -60,9 +74,7 @@ impl<'b> Line<'_, '_, 'b> {
             return self.local(parts.path, framing);
         }
         let judged = self.judge(asked?)?;
-        if let Framing::Length(length) = framing
-            && length > self.broker.limits.max_body
-        {
+        if too_large(framing, &self.broker.limits) {
             return Err(Stop {
                 operation: Some(judged.grant.operation().name()),
                 ..Stop::because(Reason::BodyTooLarge, "Content-Length")
@@ -82,8 +94,7 @@ impl<'b> Line<'_, '_, 'b> {
 
     /// Counts a request that would go upstream against its team's rate.
     fn admit(&self, judged: &Judged<'_>) -> Result<(), Stop> {
-        let Some(rate) = self.broker.limits.team_rate else { return Ok(()) };
-        if self.broker.rates.take(&self.caller.team().id, rate, self.broker.clock.instant()) {
+        if self.broker.within_rate(self.caller.team()) {
             return Ok(());
         }
         Err(Stop {

@@ -5,6 +5,7 @@
 //! and carries the request; [`refuse`] writes every answer that is not the upstream's. The audit guard is opened at the
 //! left edge and closed exactly once.
 
+mod again;
 mod inspect;
 mod line;
 pub mod local;
@@ -15,7 +16,9 @@ mod request_ids;
 mod target;
 mod tunnel;
 
+pub use again::{Again, Repeat};
 pub use inspect::{HeldBody, Inspected, Preread};
+pub use prepare::Look;
 pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse};
 pub use refuse::Refused;
 pub use request_ids::RequestIds;

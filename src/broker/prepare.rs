@@ -4,7 +4,7 @@ use super::inspect::Inspected;
 use super::line::{Granted, Line};
 use super::prepared::{Forward, Local, Opened, Own, OwnAnswer, Prepared, Refuse, Stop};
 use super::target::{asked, host_field, read};
-use super::{Broker, Connection, Refused};
+use super::{Again, Broker, Connection, Refused};
 use crate::audit::{Denial, Facts, Outcome};
 use crate::authn::{Begun, Presented};
 use crate::error::Reason;
@@ -16,6 +16,15 @@ use crate::keys::Lease;
 use crate::policy::Judged;
 use crate::twilio::{Format, Method};
 
+/// What a head is judged with.
+#[derive(Debug)]
+pub enum Look<'l> {
+    /// Nothing else; what remembers the last head of its connection, if anything does.
+    First(Option<&'l mut Again>),
+    /// Its body, where the first look said [`Prepared::ReadBody`].
+    WithBody(&'l Inspected<'l>),
+}
+
 impl Broker {
     /// Opens the record of a request: the left edge.
     pub fn open(&self, connection: &Connection) -> Opened {
@@ -23,14 +32,18 @@ impl Broker {
         Opened { id, guard: self.recorder.open(id, connection.peer), waited: false }
     }
 
-    /// Judges a head. `inspected` is the body, where a first look said [`Prepared::ReadBody`].
+    /// Judges a head.
     pub fn prepare(
         &self,
         mut opened: Opened,
         head: &RequestHead<'_, '_>,
         connection: &Connection,
-        inspected: Option<&Inspected<'_>>,
+        look: Look<'_>,
     ) -> Prepared {
+        let (again, inspected) = match look {
+            Look::First(again) => (again, None),
+            Look::WithBody(inspected) => (None, Some(inspected)),
+        };
         if opened.waited || inspected.is_some() {
             opened.guard.waited();
         }
@@ -41,6 +54,7 @@ impl Broker {
         let (parts, mut facts) = read(head, host);
         let now = opened.guard.unix_seconds();
         let begun = self.begin(head, connection, now);
+        let token = begun.token(connection.proof.as_ref());
         // Before the caller is known, for its token is on its way from memory meanwhile. What it comes to is told after that.
         let asked = asked(head, connection, parts, host);
         let caller = match begun.finish(now) {
@@ -60,10 +74,11 @@ impl Broker {
         match line.run(parts, asked) {
             Ok(Granted::Forward { judged, lease, outbound }) => {
                 let links = line.links(&judged);
-                Prepared::Forward(Box::new(Forward {
-                    links,
-                    ..self.granted(opened, facts, &judged, (lease, outbound))
-                }))
+                let forward = Forward { links, ..self.granted(opened, facts, &judged, (lease, outbound)) };
+                if let (Some(again), Some(token)) = (again, token) {
+                    again.learn(head, (judged.grant, token, &caller), &forward);
+                }
+                Prepared::Forward(Box::new(forward))
             }
             Ok(Granted::Local(answer)) => Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer)))),
             Ok(Granted::ReadBody { operation, account }) => {

@@ -127,6 +127,11 @@ pub struct Sought {
 }
 
 impl Sought {
+    /// SHA-256 of the token.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// Shows the token to `see`, where it lies: a copy would count at its team, which all cores share. Comparing digests in
     /// variable time tells nothing: a digest is no secret's prefix.
     pub fn see<T>(&self, see: impl FnOnce(&TokenEntry) -> T) -> Option<T> {

@@ -80,8 +80,11 @@ fn stated_framing(fields: &[Field<'_>], minor: u8) -> Result<Option<Framing>, Fr
     Ok(framing)
 }
 
-/// 1 to 19 digits and nothing else: no sign, no list, no space inside.
-fn content_length(value: &[u8]) -> Result<Framing, FramingError> {
+/// What a Content-Length says: 1 to 19 digits and nothing else, no sign, no list, no space inside.
+///
+/// # Errors
+/// It says anything else.
+pub fn content_length(value: &[u8]) -> Result<Framing, FramingError> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(FramingError("Content-Length"));
     }

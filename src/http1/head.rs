@@ -28,6 +28,8 @@ pub struct RequestHead<'h, 'b> {
     pub minor: u8,
     /// In the order sent.
     pub fields: &'h [Field<'b>],
+    /// All of it, as it stood on the wire; empty if it was no HTTP/1.1 there.
+    pub raw: &'b [u8],
 }
 
 /// An answer's head; borrows the bytes it was read from.
@@ -64,7 +66,10 @@ pub fn parse_request<T>(
             let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
                 return Err(HeadError::Malformed("request line"));
             };
-            Ok(Some(read(&RequestHead { method, target, minor, fields: request.headers }, length)))
+            Ok(Some(read(
+                &RequestHead { method, target, minor, fields: request.headers, raw: &bytes[..length] },
+                length,
+            )))
         }
         Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooManyFields),
         Err(error) => Err(HeadError::Malformed(part(error))),

@@ -8,11 +8,13 @@ mod body;
 mod connection;
 mod framing;
 mod head;
+mod manners;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, BodyError, Progress};
 pub use connection::Named;
-pub use framing::{Framing, FramingError, answer_framing, request_framing};
+pub use framing::{Framing, FramingError, answer_framing, content_length, request_framing};
 pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, parse_answer, parse_request};
+pub use manners::Manners;

@@ -4,18 +4,23 @@
 //! after it, so nothing in a request can remove or double it (CVE-2022-31813, CVE-2026-33433). [`Outbound`] has no
 //! public constructor but [`inject`], which asks for a [`Lease`].
 
+use crate::directory::Key;
 use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Inbound};
 use crate::http1::{Framing, Named, RequestHead};
 use crate::keys::Lease;
 use crate::policy::Judged;
 use bytes::BytesMut;
+use std::sync::Weak;
+use zeroize::Zeroizing;
 
 /// A request as it goes upstream: its head, serialised once.
 #[must_use]
 #[derive(Debug)]
 pub struct Outbound {
     head: BytesMut,
+    /// Where what says how the body is framed begins.
+    framed_at: usize,
     framing: Framing,
     trailers: bool,
 }
@@ -34,6 +39,12 @@ impl Outbound {
     /// Whether the body's trailers may follow it: chunked, and `Connection` names no field that ends at this hop.
     pub const fn trailers(&self) -> bool {
         self.trailers
+    }
+
+    /// What is sent, to be sent again with the key of `lease`.
+    pub fn template(&self, lease: &Lease) -> Template {
+        let head = Zeroizing::new(self.head.to_vec());
+        Template { head, framed_at: self.framed_at, framing: self.framing, key: lease.downgrade() }
     }
 
     /// Gives the buffer back for reuse. It holds the key: a lent buffer stays in this process and is overwritten.
@@ -92,13 +103,50 @@ pub fn inject(
         head.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
     put(&mut head, "Authorization", lease.key().authorization().expose());
+    let framed_at = head.len();
     match framing {
         Framing::Length(0) if !wants_length(request, judged) => {}
-        Framing::Length(length) => put(&mut head, "Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Length(length) => put_length(&mut head, length),
         Framing::Chunked | Framing::UntilClose => put(&mut head, "Transfer-Encoding", b"chunked"),
     }
     head.extend_from_slice(b"\r\n");
-    Outbound { head, framing, trailers: framing == Framing::Chunked && !named.any() }
+    Outbound { head, framed_at, framing, trailers: framing == Framing::Chunked && !named.any() }
+}
+
+/// A head that went upstream, for a request like its own.
+pub struct Template {
+    /// It holds the key.
+    head: Zeroizing<Vec<u8>>,
+    framed_at: usize,
+    framing: Framing,
+    key: Weak<Key>,
+}
+
+impl Template {
+    /// The head for a body framed so; `None` with another key. Only for a request that stated its length is `framing` another
+    /// one than it was.
+    pub fn fill(&self, lease: &Lease, framing: Framing, lend: impl FnOnce() -> BytesMut) -> Option<Outbound> {
+        if !lease.holds(&self.key) {
+            return None;
+        }
+        let Self { framed_at, .. } = *self;
+        let mut head = lend();
+        match framing {
+            framing if framing == self.framing => head.extend_from_slice(&self.head),
+            Framing::Length(length) => {
+                head.extend_from_slice(&self.head[..framed_at]);
+                put_length(&mut head, length);
+                head.extend_from_slice(b"\r\n");
+            }
+            Framing::Chunked | Framing::UntilClose => return None,
+        }
+        Some(Outbound { head, framed_at, framing, trailers: false })
+    }
+}
+
+/// Writes a Content-Length.
+fn put_length(head: &mut BytesMut, length: u64) {
+    put(head, "Content-Length", itoa::Buffer::new().format(length).as_bytes());
 }
 
 /// Writes one field.

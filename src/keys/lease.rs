@@ -4,7 +4,7 @@ use crate::config::Kind;
 use crate::directory::{Directory, Key, TeamState};
 use crate::error::Reason;
 use crate::policy::Grant;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A key, held for one request. SID and secret are one value behind one pointer, so a rotation can't split them, and the
 /// pointer's count tells the rotation when the last request with the old key has ended.
@@ -18,6 +18,16 @@ impl Lease {
     /// The key.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// The key, for whoever remembers it and must not hold it.
+    pub fn downgrade(&self) -> Weak<Key> {
+        Arc::downgrade(&self.key)
+    }
+
+    /// Whether this is the key.
+    pub fn holds(&self, key: &Weak<Key>) -> bool {
+        std::ptr::eq(key.as_ptr(), Arc::as_ptr(&self.key))
     }
 }
 

@@ -2,11 +2,10 @@
 
 use super::core::{Core, Counted};
 use super::tls;
-use crate::broker::{Broker, Connection, Ended, HeldBody, Inspected, Prepared, Preread, Tunnel};
+use crate::broker::{Again, Broker, Connection, Ended, HeldBody, Inspected, Look, Prepared, Preread, Repeat, Tunnel};
 use crate::error::Reason;
 use crate::forward::BodyFault;
-use crate::headers;
-use crate::http1::{Framing, HeadError, RequestHead, parse_request, request_framing};
+use crate::http1::{Framing, HeadError, Manners, parse_request, request_framing};
 use crate::net::{Expired, Stream, Watch, poll_read_buf};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -30,20 +29,6 @@ enum Head {
     Bad(Reason, &'static str),
     /// The caller closed, or idled for too long.
     Closed,
-}
-
-/// What a head says about its connection.
-#[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is one fact of the head, and they do not exclude each other")]
-pub struct Manners {
-    /// HTTP/1.0.
-    pub old: bool,
-    /// The caller asked for the end of the connection, or speaks HTTP/1.0 without `keep-alive`.
-    pub close: bool,
-    /// A HEAD request.
-    pub head: bool,
-    /// The caller waits for `100 Continue` before it sends its body.
-    pub expects: bool,
 }
 
 /// A connection whose head can't be read: whatever follows is not.
@@ -72,6 +57,7 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
     // Something may have woken it, which the runtime hears of only when it looks: at rest again before, it would be woken for
     // ever and never served.
     let mut patience = PATIENCE;
+    let mut again = Again::default();
     loop {
         // One configuration for the whole of a request, whatever a reload does meanwhile.
         match wait_for_bytes(&core, &mut caller, &watch, patience).await {
@@ -80,8 +66,10 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
             Idle::Rest { until } => return counted.rest(caller.into_parts().0, connection, until),
         }
         let broker = core.broker();
-        caller.adopt(&broker);
-        let ended = match next_head(&broker, &mut caller, &connection, &watch).await {
+        if caller.adopt(&broker) {
+            again = Again::default();
+        }
+        let ended = match next_head(&broker, &mut caller, (&connection, &watch), &mut again).await {
             Head::Closed => break,
             Head::Bad(reason, what) => {
                 let opened = broker.open(&connection);
@@ -157,7 +145,7 @@ async fn run(
         }
         Ok(body) => {
             let judged = parse_request(head.unwrap_or_default(), |head, _| {
-                broker.prepare(opened, head, connection, Some(&Inspected::new(head, body.bytes())))
+                broker.prepare(opened, head, connection, Look::WithBody(&Inspected::new(head, body.bytes())))
             });
             match judged {
                 Ok(Some(prepared)) => prepared,
@@ -199,17 +187,31 @@ async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch, patie
 }
 
 /// Reads up to the end of the next head and judges it.
-async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connection, watch: &Watch) -> Head {
+async fn next_head(
+    broker: &Broker,
+    caller: &mut H1Caller,
+    (connection, watch): (&Connection, &Watch),
+    again: &mut Again,
+) -> Head {
     let limits = &broker.limits;
     let mut begun = None;
     let mut waited = None;
     loop {
+        if let (Some(repeat), None) = (again.hears(caller.buffered()), &waited) {
+            match broker.prepare_again(broker.open(connection), again, repeat) {
+                Ok(prepared) => {
+                    let Repeat { length, framing, manners } = repeat;
+                    return Head::Judged { prepared, length, framing, manners };
+                }
+                Err(opened) => waited = Some(opened),
+            }
+        }
         let judged = parse_request(caller.buffered(), |head, length| {
             let opened = waited.take().unwrap_or_else(|| broker.open(connection));
-            let prepared = broker.prepare(opened, head, connection, None);
+            let prepared = broker.prepare(opened, head, connection, Look::First(Some(&mut *again)));
             // A head whose framing can't be read was refused, and its connection ends.
             let framing = request_framing(head).unwrap_or(Framing::UntilClose);
-            Head::Judged { prepared, length, framing, manners: manners(head) }
+            Head::Judged { prepared, length, framing, manners: Manners::of(head) }
         });
         match judged {
             Ok(Some(Head::Judged { prepared: Prepared::Wait(wait), .. })) => {
@@ -234,22 +236,6 @@ async fn next_head(broker: &Broker, caller: &mut H1Caller, connection: &Connecti
             Err(_) => return Head::Bad(Reason::MalformedRequest, "the head did not arrive in time"),
         }
     }
-}
-
-/// What the head says about the connection.
-fn manners(head: &RequestHead<'_, '_>) -> Manners {
-    let mut manners =
-        Manners { old: head.minor == 0, close: head.minor == 0, head: head.method == "HEAD", expects: false };
-    let mut said_close = false;
-    for field in head.fields {
-        if field.name.eq_ignore_ascii_case("connection") {
-            said_close |= headers::names(field.value, "close");
-            manners.close = said_close || (manners.close && !headers::names(field.value, "keep-alive"));
-        } else if field.name.eq_ignore_ascii_case("expect") {
-            manners.expects = !manners.old;
-        }
-    }
-    manners
 }
 
 /// Ends a connection in order: our end first, then a bounded wait for the caller's. Closing with bytes unread would make

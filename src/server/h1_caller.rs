@@ -1,10 +1,9 @@
 //! The caller's side of an exchange over HTTP/1.1.
 
 use super::core::Core;
-use super::h1::Manners;
 use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
-use crate::http1::{Body, Framing, Progress};
+use crate::http1::{Body, Framing, Manners, Progress};
 use crate::ids::RequestId;
 use crate::net::{Stream, Watch, poll_read_buf};
 use bytes::{Buf, BytesMut};
@@ -61,9 +60,13 @@ impl H1Caller {
         }
     }
 
-    /// Takes the configuration that the next request is handled with.
-    pub fn adopt(&mut self, broker: &Rc<Broker>) {
-        self.broker = Rc::clone(broker);
+    /// Takes the configuration that the next request is handled with; whether it is another one.
+    pub fn adopt(&mut self, broker: &Rc<Broker>) -> bool {
+        let another = !Rc::ptr_eq(&self.broker, broker);
+        if another {
+            self.broker = Rc::clone(broker);
+        }
+        another
     }
 
     /// Waits for the first bytes of a request without holding a buffer; `false` at the end of the connection.

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
-use crate::broker::{Broker, Connection, HeldBody, Inspected, Opened, Prepared, Preread};
+use crate::broker::{Broker, Connection, HeldBody, Inspected, Look, Opened, Prepared, Preread};
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Field, RequestHead, check_fields};
 use crate::net::{Pulse, Stream, Watch, cork};
@@ -150,7 +150,7 @@ async fn run(
     (connection, watch): (&Connection, &Watch),
 ) {
     let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
-        Ok(head) => broker.prepare(opened, &head.view(), connection, None),
+        Ok(head) => broker.prepare(opened, &head.view(), connection, Look::First(None)),
         Err(what) => unsayable(broker, opened, parts, (connection, what)),
     };
     let mut prepared = judge(broker.open(connection), caller);
@@ -171,9 +171,12 @@ async fn run(
             Err(what) => unsayable(broker, opened, parts, (connection, what)),
         },
         Ok(body) => match Head::read(parts, caller) {
-            Ok(head) => {
-                broker.prepare(opened, &head.view(), connection, Some(&Inspected::new(&head.view(), body.bytes())))
-            }
+            Ok(head) => broker.prepare(
+                opened,
+                &head.view(),
+                connection,
+                Look::WithBody(&Inspected::new(&head.view(), body.bytes())),
+            ),
             Err(what) => unsayable(broker, opened, parts, (connection, what)),
         },
     };
@@ -252,6 +255,6 @@ impl<'p> Head<'p> {
     }
 
     fn view(&self) -> RequestHead<'_, 'p> {
-        RequestHead { method: self.method, target: self.target, minor: 1, fields: &self.fields }
+        RequestHead { method: self.method, target: self.target, minor: 1, fields: &self.fields, raw: b"" }
     }
 }

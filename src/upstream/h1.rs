@@ -91,10 +91,9 @@ impl H1 {
         self.reused
     }
 
-    /// Opened beforehand: like one that has carried a request, it may have been closed under our hands.
-    pub(super) fn rested(mut self) -> Self {
+    /// It is idle from now on: it may be closed under our hands, whether it has carried a request or not.
+    pub(super) const fn rest(&mut self) {
         self.reused = true;
-        self
     }
 
     pub(super) fn stirred(&mut self) -> bool {
@@ -336,14 +335,15 @@ impl H1 {
         self.shown -= bytes;
     }
 
-    pub(super) fn release(mut self) {
+    pub(super) fn release(mut self: Box<Self>) {
         // An upstream that answered before it had the whole request would take the next one for the rest of this one.
         let in_step = self.keep && self.sent && self.body.ended() && self.buffer.is_empty();
         self.buffers.give_back(std::mem::take(&mut self.buffer));
         if in_step {
             let route = self.route.upgrade();
             if let Some(route) = route {
-                route.give_back(self.rested());
+                self.rest();
+                route.give_back(self);
             }
         }
     }

@@ -9,8 +9,8 @@ use std::io;
 /// A connection, taken for one request.
 #[derive(Debug)]
 pub enum Lane {
-    /// HTTP/1.1: the connection is this request's alone.
-    H1(H1),
+    /// HTTP/1.1: the connection is this request's alone. Boxed once, when it is opened: it changes hands with each request.
+    H1(Box<H1>),
     /// HTTP/2: a stream of a shared connection.
     H2(H2),
 }

@@ -57,14 +57,14 @@ pub struct Route {
 
 /// A new connection, by what it speaks.
 enum Opened {
-    H1(H1),
+    H1(Box<H1>),
     H2(Multiplex),
 }
 
 /// An idle connection and how many sweeps it has seen.
 #[derive(Debug)]
 struct Idle {
-    h1: H1,
+    h1: Box<H1>,
     age: u32,
 }
 
@@ -192,7 +192,7 @@ impl Route {
     async fn open(self: &Rc<Self>) -> Result<Opened, DialError> {
         let dialled = self.connector.dial(&self.origin).await?;
         if !dialled.http2 {
-            return Ok(Opened::H1(H1::new(dialled.stream, Rc::downgrade(self), Rc::clone(&self.buffers))));
+            return Ok(Opened::H1(Box::new(H1::new(dialled.stream, Rc::downgrade(self), Rc::clone(&self.buffers)))));
         }
         let multiplex = Multiplex::open(dialled.stream, Rc::clone(&self.buffers)).await;
         let multiplex = multiplex.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
@@ -217,14 +217,17 @@ impl Route {
         let opened = self.open().await;
         self.warmth.opened(opened.is_ok());
         match opened {
-            Ok(Opened::H1(h1)) => self.give_back(h1.rested()),
+            Ok(Opened::H1(mut h1)) => {
+                h1.rest();
+                self.give_back(h1);
+            }
             Ok(Opened::H2(multiplex)) => self.http2.keep(multiplex),
             Err(error) => tracing::debug!(host = self.host(), %error, "no connection could be opened beforehand"),
         }
     }
 
     /// Takes a connection back whose answer has ended.
-    pub(super) fn give_back(&self, h1: H1) {
+    pub(super) fn give_back(&self, h1: Box<H1>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.settings.idle {
             idle.push(Idle { h1, age: 0 });

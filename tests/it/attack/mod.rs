@@ -6,6 +6,7 @@
 
 #![allow(clippy::format_collect, reason = "tests write for the reader; a text built twice costs nothing here")]
 
+mod again;
 mod audit;
 mod bodies;
 mod early;

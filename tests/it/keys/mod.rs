@@ -1,5 +1,6 @@
 //! Teams, tokens and keys with their whole life: by command, beside brokers, through crashes.
 
+mod again;
 mod brokers;
 mod commands;
 mod crash;
