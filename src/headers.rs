@@ -2,6 +2,17 @@
 
 pub mod trailer;
 
+/// Whether a field's name is this one, in any case. `known` is in lower case, letters, digits and hyphens only.
+///
+/// Every head is asked this some fifty times, so all bytes are compared at once: of all that a name may be made of (RFC 9110
+/// §5.6.2), only a letter's capital differs from it in the one bit that is left out, and hyphens and digits have it set.
+#[inline]
+pub fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
+    let same =
+        |name: &[u8; N]| name.iter().zip(known).fold(0, |other, (byte, known)| other | (byte | 0x20) ^ known) == 0;
+    name.as_bytes().try_into().is_ok_and(same)
+}
+
 /// What becomes of a caller's header field on its way upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound {
@@ -23,7 +34,6 @@ pub enum Inbound {
 ///
 /// A name with an underscore is dropped: some servers read it as its twin with a hyphen (CVE-2025-64484).
 pub fn inbound(name: &str) -> Inbound {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
     let starts = |prefix: &str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
@@ -31,23 +41,23 @@ pub fn inbound(name: &str) -> Inbound {
         return Inbound::Drop;
     }
     let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
-        Some(b'a') if is("accept-encoding") => return Inbound::AcceptEncoding,
-        Some(b'a') => is("authorization"),
-        Some(b'c') if is("connection") => return Inbound::Connection,
-        Some(b'c') => is("content-length") || is("cookie"),
-        Some(b'e') => is("expect"),
-        Some(b'f') => is("forwarded"),
-        Some(b'h') => is("host") || is("http2-settings"),
+        Some(b'a') if is(name, b"accept-encoding") => return Inbound::AcceptEncoding,
+        Some(b'a') => is(name, b"authorization"),
+        Some(b'c') if is(name, b"connection") => return Inbound::Connection,
+        Some(b'c') => is(name, b"content-length") || is(name, b"cookie"),
+        Some(b'e') => is(name, b"expect"),
+        Some(b'f') => is(name, b"forwarded"),
+        Some(b'h') => is(name, b"host") || is(name, b"http2-settings"),
         Some(b'i') => starts("i-twilio-"),
-        Some(b'k') => is("keep-alive"),
-        Some(b'm') => is("max-forwards"),
+        Some(b'k') => is(name, b"keep-alive"),
+        Some(b'm') => is(name, b"max-forwards"),
         Some(b'p') => starts("proxy-"),
         Some(b's') => starts("sidekey-"),
-        Some(b't') if is("te") => return Inbound::Te,
-        Some(b't') if is("trailer") => return Inbound::Trailer,
-        Some(b't') => is("transfer-encoding"),
-        Some(b'u') => is("upgrade"),
-        Some(b'v') => is("via"),
+        Some(b't') if is(name, b"te") => return Inbound::Te,
+        Some(b't') if is(name, b"trailer") => return Inbound::Trailer,
+        Some(b't') => is(name, b"transfer-encoding"),
+        Some(b'u') => is(name, b"upgrade"),
+        Some(b'v') => is(name, b"via"),
         Some(b'x') => match name.as_bytes().get(2).map(u8::to_ascii_lowercase) {
             Some(b'f') => starts("x-forwarded-"),
             Some(b'h') => starts("x-http-method"),
@@ -98,19 +108,20 @@ pub enum Outbound {
 
 /// The rule for an upstream's field. Names are compared without case.
 pub fn outbound(name: &str) -> Outbound {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
     let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
-        Some(b'c') if is("connection") => return Outbound::Connection,
-        Some(b'c') if is("content-type") => return Outbound::ContentType,
-        Some(b'c') if is("content-length") => return Outbound::ContentLength,
-        Some(b'c') if is("content-encoding") => return Outbound::ContentEncoding,
-        Some(b'l') if is("location") => return Outbound::Location,
-        Some(b'k') => is("keep-alive"),
-        Some(b'p') => is("proxy-connection") || is("proxy-authenticate") || is("proxy-authentication-info"),
-        Some(b's') => is("sidekey-error") || is("sidekey-request-id"),
-        Some(b't') if is("trailer") => return Outbound::Trailer,
-        Some(b't') => is("te") || is("transfer-encoding"),
-        Some(b'u') => is("upgrade"),
+        Some(b'c') if is(name, b"connection") => return Outbound::Connection,
+        Some(b'c') if is(name, b"content-type") => return Outbound::ContentType,
+        Some(b'c') if is(name, b"content-length") => return Outbound::ContentLength,
+        Some(b'c') if is(name, b"content-encoding") => return Outbound::ContentEncoding,
+        Some(b'l') if is(name, b"location") => return Outbound::Location,
+        Some(b'k') => is(name, b"keep-alive"),
+        Some(b'p') => {
+            is(name, b"proxy-connection") || is(name, b"proxy-authenticate") || is(name, b"proxy-authentication-info")
+        }
+        Some(b's') => is(name, b"sidekey-error") || is(name, b"sidekey-request-id"),
+        Some(b't') if is(name, b"trailer") => return Outbound::Trailer,
+        Some(b't') => is(name, b"te") || is(name, b"transfer-encoding"),
+        Some(b'u') => is(name, b"upgrade"),
         _ => false,
     };
     if dropped { Outbound::Drop } else { Outbound::Pass }
@@ -129,6 +140,7 @@ pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_must_not_cross_does_not() {
@@ -165,6 +177,19 @@ mod tests {
         }
         for name in ["Accept", "User-Agent", "Content-Type", "If-Match", "X-Twilio-Client", "Idempotency-Key"] {
             assert_eq!(inbound(name), Inbound::Pass, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_compared_without_case(name in "[!#$%&'*+.^_`|~0-9A-Za-z-]{0,20}", place: prop::sample::Index, put in "[!-~]") {
+            const KNOWN: &[u8; 14] = b"http2-settings";
+            let mut near = "HTTP2-Settings".to_owned();
+            let at = place.index(near.len());
+            near.replace_range(at..=at, &put);
+            for name in [&name, &near] {
+                prop_assert_eq!(is(name, KNOWN), name.as_bytes().eq_ignore_ascii_case(KNOWN), "{}", name);
+            }
         }
     }
 

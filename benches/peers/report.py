@@ -11,6 +11,7 @@ PROXIES = ("nginx", "haproxy", "envoy", "pingora")
 FORMS = {
     "plain 32": "plain HTTP, 32 connections", "plain 1": "plain HTTP, 1 connection",
     "plain 256": "plain HTTP, 256 connections", "buffered": "plain HTTP, 32 connections, the audit buffered as the peers' logs are",
+    "callers": "plain HTTP, 32 connections, another of 1,000 callers each time",
     "post 1 KiB": "POSTs of 1 KiB", "answer 64 KiB": "answers of 64 KiB", "upload 1 MiB": "uploads of 1 MiB",
     "out": "plain in, TLS out", "both": "TLS in and out, HTTP/1.1", "both h2": "TLS in and out, HTTP/2 from the caller",
 }
@@ -59,6 +60,7 @@ def goals(rows: dict) -> list[str]:
     table = Goals()
     table.against(rows, "plain 32", "nginx", "CPU per request ÷ nginx's, 32 connections", 0.80)
     table.against(rows, "plain 32", "relay", "CPU per request ÷ the TCP relay's", 1.05)
+    table.against(rows, "callers", "nginx", "the same, heads that differ from one request to the next", 0.80)
     pair = capacity(rows)
     if pair:
         table.add("throughput that one core pays for ÷ nginx's (1 s ÷ CPU per request)", *pair, 1.25, least=True)

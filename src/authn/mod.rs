@@ -18,6 +18,7 @@ use self::certificate::CertificateRefusal;
 use self::jwt::{Coming, Jwts};
 use crate::directory::{Directory, Sought, TeamState, TokenEntry};
 use crate::error::Reason;
+use crate::headers;
 use crate::http1::Field;
 use crate::ids::TokenId;
 use crate::tls::callers::CallerTls;
@@ -169,10 +170,10 @@ impl<'a> Presented<'a> {
     }
 
     fn find(&self) -> Header<'a> {
-        let proxy = self.proxied.then(|| Header::find(self.fields, "proxy-authorization"));
+        let proxy = self.proxied.then(|| Header::find(self.fields, b"proxy-authorization"));
         match proxy {
             Some(found) if found != Header::None => found,
-            _ => Header::find(self.fields, "authorization"),
+            _ => Header::find(self.fields, b"authorization"),
         }
     }
 }
@@ -278,9 +279,7 @@ impl Authn {
         let good = presented
             .fields
             .iter()
-            .filter(|f| {
-                f.name.eq_ignore_ascii_case("authorization") || f.name.eq_ignore_ascii_case("proxy-authorization")
-            })
+            .filter(|f| headers::is(f.name, b"authorization") || headers::is(f.name, b"proxy-authorization"))
             .any(|field| self.by_header(field.value, now).is_ok());
         let reason = if good || stands { Reason::MalformedRequest } else { Reason::InvalidProof };
         Refusal::because(reason, "more than one proof")
@@ -335,8 +334,8 @@ enum Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    fn find(fields: &'a [Field<'a>], name: &str) -> Self {
-        let mut values = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+    fn find<const N: usize>(fields: &'a [Field<'a>], name: &[u8; N]) -> Self {
+        let mut values = fields.iter().filter(|field| headers::is(field.name, name));
         match (values.next(), values.next()) {
             (None, _) => Self::None,
             (Some(field), None) => Self::One(field.value),

@@ -11,6 +11,7 @@ use super::{Broker, line};
 use crate::audit::Told;
 use crate::authn::Caller;
 use crate::directory::TeamState;
+use crate::headers;
 use crate::http1::{Framing, Manners, RequestHead, content_length};
 use crate::inject::Template;
 use crate::keys::lease;
@@ -119,7 +120,7 @@ impl fmt::Debug for Again {
 
 /// Where the one Content-Length of a head stands in its bytes.
 fn digits(head: &RequestHead<'_, '_>) -> Option<Range<usize>> {
-    let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    let field = head.fields.iter().find(|field| headers::is(field.name, b"content-length"))?;
     let at = field.value.as_ptr().addr() - head.raw.as_ptr().addr();
     Some(at..at + field.value.len())
 }

@@ -4,6 +4,7 @@ use super::Connection;
 use super::prepared::Stop;
 use crate::audit::Facts;
 use crate::error::Reason;
+use crate::headers;
 use crate::http1::RequestHead;
 use crate::policy::{self, Asked, Target};
 
@@ -73,7 +74,7 @@ pub(super) type HostField<'b> = Result<Option<&'b str>, &'static str>;
 
 /// The one `Host` field. HTTP/1.1 demands it (RFC 9112 §3.2).
 pub(super) fn host_field<'b>(head: &RequestHead<'_, 'b>) -> HostField<'b> {
-    let mut hosts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host"));
+    let mut hosts = head.fields.iter().filter(|field| headers::is(field.name, b"host"));
     match (hosts.next(), hosts.next(), head.minor) {
         (Some(_), Some(_), _) => Err("more than one Host"),
         (None, _, 1) => Err("no Host"),
@@ -93,7 +94,7 @@ pub(super) fn names_host(authority: &str, host: &str) -> bool {
 
 /// `Expect` may say one thing only (RFC 9110 §10.1.1); anything else would be read in two ways.
 pub(super) fn expectation(head: &RequestHead<'_, '_>) -> Result<(), &'static str> {
-    let mut expects = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("expect"));
+    let mut expects = head.fields.iter().filter(|field| headers::is(field.name, b"expect"));
     match (expects.next(), expects.next()) {
         (None, _) => Ok(()),
         (Some(field), None) if field.value.eq_ignore_ascii_case(b"100-continue") => Ok(()),

@@ -124,9 +124,9 @@ impl Plan {
         // It goes into the audit: an echo of the key must not.
         let text =
             || std::str::from_utf8(value).ok().filter(|_| !exchange.key.spellings().found_in(value)).map(Into::into);
-        if name.eq_ignore_ascii_case("twilio-request-id") {
+        if headers::is(name, b"twilio-request-id") {
             self.upstream_request_id = text();
-        } else if name.eq_ignore_ascii_case("x-twilio-error-code") {
+        } else if headers::is(name, b"x-twilio-error-code") {
             self.error_code = text();
         }
     }

@@ -31,13 +31,13 @@ impl<'h, 'b> Named<'h, 'b> {
     /// Whether this field ends here. What says how a body is to be read never does: a body must not be judged as one
     /// type and read as another.
     pub fn has(&self, name: &str) -> bool {
-        let describes = || name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("content-encoding");
+        let describes = || headers::is(name, b"content-type") || headers::is(name, b"content-encoding");
         self.fields.is_some_and(|fields| lines(fields).any(|value| headers::names(value, name)) && !describes())
     }
 }
 
 fn lines<'b>(fields: &[Field<'b>]) -> impl Iterator<Item = &'b [u8]> {
-    fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection")).map(|field| field.value)
+    fields.iter().filter(|field| headers::is(field.name, b"connection")).map(|field| field.value)
 }
 
 #[cfg(test)]

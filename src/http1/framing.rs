@@ -1,6 +1,7 @@
 //! How long a body is: read from the head, by the one reading that RFC 9112 §6 allows.
 
 use super::head::{AnswerHead, Field, RequestHead};
+use crate::headers;
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +61,9 @@ pub fn answer_framing(head: &AnswerHead<'_, '_>, head_request: bool) -> Result<F
 fn stated_framing(fields: &[Field<'_>], minor: u8) -> Result<Option<Framing>, FramingError> {
     let mut framing = None;
     for field in fields {
-        let next = if field.name.eq_ignore_ascii_case("content-length") {
+        let next = if headers::is(field.name, b"content-length") {
             content_length(field.value)?
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+        } else if headers::is(field.name, b"transfer-encoding") {
             if minor == 0 {
                 return Err(FramingError("Transfer-Encoding in HTTP/1.0"));
             }

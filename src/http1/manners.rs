@@ -24,10 +24,10 @@ impl Manners {
             Self { old: head.minor == 0, close: head.minor == 0, head: head.method == "HEAD", expects: false };
         let mut said_close = false;
         for field in head.fields {
-            if field.name.eq_ignore_ascii_case("connection") {
+            if headers::is(field.name, b"connection") {
                 said_close |= headers::names(field.value, "close");
                 manners.close = said_close || (manners.close && !headers::names(field.value, "keep-alive"));
-            } else if field.name.eq_ignore_ascii_case("expect") {
+            } else if headers::is(field.name, b"expect") {
                 manners.expects = !manners.old;
             }
         }

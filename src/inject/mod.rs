@@ -161,5 +161,5 @@ fn put(head: &mut BytesMut, name: &str, value: &[u8]) {
 /// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.
 fn wants_length(request: &RequestHead<'_, '_>, judged: &Judged<'_>) -> bool {
     matches!(judged.method.as_str(), "POST" | "PUT" | "PATCH")
-        || request.fields.iter().any(|field| field.name.eq_ignore_ascii_case("content-length"))
+        || request.fields.iter().any(|field| headers::is(field.name, b"content-length"))
 }

@@ -368,7 +368,7 @@ fn slices<'p>(parts: &[&'p [u8]], mut done: usize) -> [IoSlice<'p>; 5] {
 fn keeps(head: &AnswerHead<'_, '_>) -> bool {
     let mut keep = head.minor == 1;
     for field in head.fields {
-        if field.name.eq_ignore_ascii_case("connection") {
+        if headers::is(field.name, b"connection") {
             keep = !headers::names(field.value, "close") && (keep || headers::names(field.value, "keep-alive"));
         }
     }

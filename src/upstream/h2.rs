@@ -1,7 +1,7 @@
 //! HTTP/2 to an upstream: streams of one shared connection, by h2.
 
 use super::lane::LaneError;
-use crate::headers::trailer;
+use crate::headers::{self, trailer};
 use crate::http1::{AnswerHead, Field, Framing, RequestHead, parse_request};
 use crate::net::{Buffers, Outflow, Pulse, Stream, cork};
 use bytes::{Buf, Bytes};
@@ -388,11 +388,11 @@ fn build(head: &Bytes, parsed: &RequestHead<'_, '_>) -> Option<Request<()>> {
     uri.path_and_query = Some(PathAndQuery::from_maybe_shared(head.slice_ref(parsed.target.as_bytes())).ok()?);
     for field in parsed.fields {
         let value = head.slice_ref(field.value);
-        if field.name.eq_ignore_ascii_case("host") {
+        if headers::is(field.name, b"host") {
             uri.authority = Some(Authority::from_maybe_shared(value).ok()?);
         } else if !CONNECTION.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
             let mut value = HeaderValue::from_maybe_shared(value).ok()?;
-            value.set_sensitive(field.name.eq_ignore_ascii_case("authorization"));
+            value.set_sensitive(headers::is(field.name, b"authorization"));
             request.headers_mut().append(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
         }
     }
