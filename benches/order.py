@@ -34,10 +34,12 @@ SECTIONS {
 
 
 def ask(port: int, scheme: str, proof: str, *more: str) -> None:
-    """One request by curl, which must be answered 200 or 201."""
-    command = ["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: {proof}", *more]
-    told = subprocess.run([*command, f"{scheme}://127.0.0.1:{port}{MESSAGES}"], capture_output=True, text=True, check=True)
-    if told.stdout not in ("200", "201"):
+    """The same request four times by curl, on one connection, each of which must be answered 200 or 201: what comes again
+    goes a shorter way than what comes first."""
+    command = ["curl", "-sk", "-w", "%{http_code} ", "-H", f"Authorization: {proof}", *more]
+    times = ["-o", "/dev/null", f"{scheme}://127.0.0.1:{port}{MESSAGES}"] * 4
+    told = subprocess.run([*command, *times], capture_output=True, text=True, check=True)
+    if not set(told.stdout.split()) <= {"200", "201"}:
         raise SystemExit(f"answered {told.stdout}")
 
 
