@@ -135,3 +135,36 @@ fn a_repeated_head_is_held_to_the_limits_too() {
     }
     fixture.end();
 }
+
+#[test]
+fn repeats_may_come_all_at_once_and_in_pieces() {
+    let fixture = Fixture::start(agree);
+    let (get, post) = (fixture.request("GET", MESSAGES, "", b""), fixture.request("POST", MESSAGES, "", b"abc"));
+    // One write for all.
+    let mut talk = fixture.talk();
+    talk.send([get.repeat(4), post.repeat(4), get.repeat(2)].concat());
+    for _ in 0..10 {
+        let answer = talk.answer().expect("an answer");
+        fixture.note(&answer);
+        assert_eq!(answer.status, 200);
+    }
+    // Byte by byte: a head is looked at before it is whole.
+    for request in [&get, &get, &get, &post, &post, &post] {
+        for byte in request {
+            talk.send([*byte]);
+        }
+        let answer = talk.answer().expect("an answer");
+        fixture.note(&answer);
+        assert_eq!(answer.status, 200);
+    }
+    let heard = fixture.wire.heard();
+    let alike = |method: &str, body: &[u8]| {
+        let mut alike: Vec<_> = heard.iter().filter(|heard| heard.line().starts_with(method)).collect();
+        assert!(alike.iter().all(|heard| heard.body == body));
+        let count = alike.len();
+        alike.dedup_by(|one, other| one.head == other.head);
+        (count, alike.len())
+    };
+    assert_eq!((alike("GET", b""), alike("POST", b"abc")), ((9, 1), (7, 1)), "each as often as it came, and the same");
+    fixture.end();
+}
