@@ -3,7 +3,8 @@
 //! Three steps, because a request's head is borrowed from its connection's buffer and its body is not:
 //! [`Broker::prepare`] judges the head without ever waiting and owns what it needs; [`Broker::carry`] waits for the audit
 //! and carries the request; [`refuse`] writes every answer that is not the upstream's. The audit guard is opened at the
-//! left edge and closed exactly once.
+//! left edge and closed exactly once. Where a connection's head is its last one again, [`Broker::prepare_again`] takes the
+//! place of the first step; whatever is not as it was then leads back to it.
 
 mod again;
 mod inspect;
