@@ -198,15 +198,13 @@ impl Warden {
         shared.wake_all();
     }
 
-    /// Every slot's lock, unless the trail has its closing record: another process may have the file by now.
+    /// Every slot's lock, unless the trail has its closing record, so that another process may have the file by now, or
+    /// waits to be mended: no start looks for a torn piece before a checkpoint.
     fn lock_open(shared: &Shared) -> Option<Slots<'_>> {
-        lock_all(shared).filter(|_| !shared.closed.load(Ordering::SeqCst))
+        lock_all(shared).filter(|_| !shared.closed.load(Ordering::SeqCst) && shared.health.state() == State::Up)
     }
 
     fn checkpoint(&mut self, shared: &Arc<Shared>) {
-        if shared.health.state() != State::Up {
-            return;
-        }
         let Some(mut slots) = Self::lock_open(shared) else { return };
         let seqs: Vec<u64> = slots.iter().map(|slot| slot.head.seq).collect();
         if seqs != self.checked_heads {
@@ -220,11 +218,8 @@ impl Warden {
     fn rotate(&mut self, shared: &Arc<Shared>) {
         shared.rotation_due.store(false, Ordering::Relaxed);
         let Place::File { path, .. } = &shared.place else { return };
-        if shared.health.state() != State::Up {
-            return;
-        }
-        self.opened = shared.clock.instant();
         let Some(mut slots) = Self::lock_open(shared) else { return };
+        self.opened = shared.clock.instant();
         let aside = rotate::next_name(path, shared.clock.unix_micros());
         if let Err(fault) = fs::rename(path, &aside) {
             tracing::error!(%fault, "the audit file can't be rotated: it grows on");
