@@ -33,6 +33,7 @@ mod scribe;
 mod shared;
 mod ship;
 mod slot;
+mod sweep;
 mod trail;
 pub mod verify;
 mod waiters;

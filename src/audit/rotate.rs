@@ -1,17 +1,13 @@
-//! Rotated files: their names, their compression, and how long they are kept.
+//! Rotated files: their names, and how they are read.
 //!
 //! `audit.jsonl` becomes `audit.jsonl.20260131T235959.000001Z`, then the same with `.gz`: in the order of their names is
 //! in the order of their lines.
 
-use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What a rotated file of `path` is called if it is rotated at this time.
 pub(super) fn rotated_name(path: &Path, unix_micros: u64) -> PathBuf {
@@ -97,12 +93,17 @@ fn is_gzip(file: &File) -> io::Result<bool> {
 
 /// Whether a file is called compressed, and is neither that nor a plain trail: its beginning was damaged.
 pub(super) fn is_misnamed(path: &Path) -> io::Result<bool> {
-    if path.extension().is_none_or(|extension| extension != "gz") {
+    if !is_called_packed(path) {
         return Ok(false);
     }
     let file = File::open(path)?;
     let mut first = [0];
     Ok(!is_gzip(&file)? && (file.read_at(&mut first, 0)? == 0 || first != *b"{"))
+}
+
+/// Whether a file is called compressed.
+pub(super) fn is_called_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
 }
 
 /// A compressed file's lines; says of one that is damaged how far it can be read.
@@ -118,65 +119,6 @@ impl Read for Unpacked {
         let told = format!("the compressed file can't be unpacked beyond its byte {at} ({fault})");
         Err(io::Error::new(fault.kind(), told))
     }
-}
-
-/// Compresses rotated files that are not, and removes those older than `retention` that are not needed any more. Slow:
-/// for a thread of its own.
-pub(super) fn sweep(
-    path: &Path,
-    retention: Option<Duration>,
-    unix_micros: u64,
-    is_needed: &dyn Fn(&Path) -> bool,
-) -> io::Result<()> {
-    let oldest = retention.map(|kept| {
-        let kept = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
-        unix_micros.saturating_sub(kept)
-    });
-    for file in rotated(path)? {
-        // By its name alone: the folder of a relative path is spelled in more ways than one.
-        if oldest.is_some_and(|oldest| is_older(&file, oldest)) && !is_needed(&file) {
-            fs::remove_file(&file)?;
-            tracing::info!(file = %file.display(), "removed an audit file past its retention");
-        } else if file.extension().is_none_or(|extension| extension != "gz") {
-            compress(&file)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes `file.gz` of `file`. The original goes only when the copy is on disk.
-///
-/// Under a lock: a run that ends and the one that follows it may both be at it, and the one that comes too late would
-/// empty the copy of the other. A file that somebody else holds, or has done with, is left alone.
-fn compress(file: &Path) -> io::Result<()> {
-    let mut original = match File::open(file) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    if flock(&original, FlockOperation::NonBlockingLockExclusive).is_err() || !file.exists() {
-        return Ok(());
-    }
-    let partial = with_suffix(file, ".gz.part");
-    let packed = pack(&mut original, &partial).and_then(|()| fs::rename(&partial, with_suffix(file, ".gz")));
-    if packed.is_err() {
-        // On a full disk, half a copy only takes room. Fails where there is none.
-        let _ = fs::remove_file(&partial);
-    }
-    packed.and_then(|()| fs::remove_file(file))
-}
-
-/// Lines of a trail repeat so much that more effort hardly finds more: 9.1 to 1 at 270 MB/s, where level 1 has 6.2 at 430 and
-/// level 3 has 9.4 at 210.
-const LEVEL: Compression = Compression::new(2);
-
-/// Writes a compressed copy, and waits until it is on disk.
-fn pack(original: &mut File, partial: &Path) -> io::Result<()> {
-    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(partial)?;
-    let mut packer = GzEncoder::new(out, LEVEL);
-    io::copy(original, &mut packer)?;
-    let mut out = packer.finish()?;
-    out.flush()?;
-    out.sync_all()
 }
 
 /// Whether this is what [`rotated_name`] puts after a name, compressed or not.
@@ -228,33 +170,5 @@ mod tests {
         assert_eq!(micros_of(&with_suffix(&first, ".gz")), Some(1_700_000_000_000_001));
         assert_eq!(next_name(&path, 1_750_000_000_000_000), rotated_name(&path, 1_800_000_000_000_001));
         assert_eq!(next_name(&path, 1_900_000_000_000_000), rotated_name(&path, 1_900_000_000_000_000));
-    }
-
-    #[test]
-    fn a_sweep_compresses_and_keeps_to_the_retention() {
-        let folder = tempfile::tempdir().expect("a throwaway folder");
-        let path = folder.path().join("audit.jsonl");
-        let now = 1_800_000_000_000_000;
-        let (old, new) = (rotated_name(&path, now - 10_000_000), rotated_name(&path, now - 1_000_000));
-        for file in [&old, &new] {
-            fs::write(file, "a line\n").expect("written");
-        }
-        sweep(&path, Some(Duration::from_secs(5)), now, &|_| false).expect("swept");
-        let left = rotated(&path).expect("listed");
-        assert_eq!(left, [with_suffix(&new, ".gz")]);
-        let mut text = String::new();
-        open(&left[0]).expect("opened").read_to_string(&mut text).expect("read");
-        assert_eq!(text, "a line\n");
-    }
-
-    #[test]
-    fn a_copy_that_fails_leaves_the_original_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("a throwaway folder");
-        let file = folder.path().join("audit.jsonl");
-        fs::write(&file, "a line\n").expect("written");
-        // In the way of the copy's last step.
-        fs::create_dir(with_suffix(&file, ".gz")).expect("made");
-        compress(&file).expect_err("there is a folder of that name");
-        assert!(!with_suffix(&file, ".gz.part").exists() && file.exists());
     }
 }

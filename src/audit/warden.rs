@@ -12,6 +12,7 @@ use super::place::Place;
 use super::rotate;
 use super::shared::{Appended, Hand, Shared};
 use super::ship::opening_number;
+use super::sweep::sweep;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -41,8 +42,6 @@ const TICK: Duration = Duration::from_millis(250);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// How often retention is looked after.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
-/// The niceness of a sweep: on a CPU that is busy, a share of about 1.5 %.
-const LOWEST: i32 = 19;
 /// First and last wait between tries to recover.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -244,10 +243,7 @@ impl Warden {
             let is_needed = |file: &Path| {
                 needed.is_some_and(|needed| opening_number(file).ok().flatten().is_some_and(|own| own >= needed))
             };
-            // Compression takes what requests leave, and where they leave nothing it waits: at 10 it took a tenth of a busy CPU,
-            // and requests waited for it by the millisecond. Of the calling thread, on Linux.
-            let _ = rustix::process::setpriority_process(None, LOWEST);
-            if let Err(fault) = rotate::sweep(&path, retention, now, &is_needed) {
+            if let Err(fault) = sweep(&path, retention, now, &is_needed) {
                 tracing::warn!(%fault, "rotated audit files could not be compressed or removed");
             }
         });
