@@ -120,6 +120,7 @@ fn used() -> Duration {
 mod tests {
     use super::super::rotate::{open, rotated_name};
     use super::*;
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn a_sweep_compresses_and_keeps_to_the_retention() {
@@ -165,9 +166,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a throwaway folder");
         let file = folder.path().join("audit.jsonl");
         fs::write(&file, "a line\n").expect("written");
-        // In the way of the copy's last step.
+        // A full disk, and then something in the way of the copy's last step.
+        let partial = with_suffix(&file, ".gz.part");
+        symlink("/dev/full", &partial).expect("linked");
+        let full = compress(&file, &|| 1).expect_err("no space");
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert!(!partial.is_symlink() && file.exists());
         fs::create_dir(with_suffix(&file, ".gz")).expect("made");
         compress(&file, &|| 1).expect_err("there is a folder of that name");
-        assert!(!with_suffix(&file, ".gz.part").exists() && file.exists());
+        assert!(!partial.exists() && file.exists());
     }
 }
