@@ -152,7 +152,8 @@ impl Broker {
     /// # Errors
     /// The open record.
     pub fn prepare_again(&self, mut opened: Opened, again: &mut Again, repeat: Repeat) -> Result<Prepared, Opened> {
-        let Some(known) = again.known.as_deref() else { return Err(opened) };
+        // Back when it has held: what is known no more is not kept, and the secrets in it are wiped.
+        let Some(known) = again.known.take() else { return Err(opened) };
         let now = opened.guard.unix_seconds();
         let begun = self.authn.begin_known(known.token, now);
         let (Some(route), false) = (known.route.upgrade(), line::too_large(repeat.framing, &self.limits)) else {
@@ -175,7 +176,7 @@ impl Broker {
         }
         let kept = opened.guard.intent_told(&known.told);
         let (format, head_request, safe, links) = (known.format, known.head_request, known.safe, known.links.clone());
-        again.misses = 0;
+        (again.known, again.misses) = (Some(known), 0);
         let Opened { id, guard, .. } = opened;
         let forward = Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links };
         Ok(Prepared::Forward(Box::new(forward)))
