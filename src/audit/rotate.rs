@@ -25,8 +25,7 @@ pub(super) fn next_name(path: &Path, unix_micros: u64) -> PathBuf {
 
 /// When a rotated file was rotated, as its name says.
 fn micros_of(file: &Path) -> Option<u64> {
-    let name = file.file_name()?.to_str()?;
-    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = unpacked_name(file.file_name()?.to_str()?);
     let suffix = name.get(name.len().checked_sub(SUFFIX.len())?..)?;
     let time = jiff::civil::DateTime::strptime(".%Y%m%dT%H%M%S.%6fZ", suffix).ok()?;
     let time = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
@@ -49,25 +48,38 @@ pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder(path))? {
-        let entry = entry?;
-        let is_rotated = entry.file_name().to_str().and_then(|other| other.strip_prefix(name)).is_some_and(is_suffix);
-        if is_rotated {
-            found.push(folder(path).join(entry.file_name()));
-        }
-    }
-    found.sort();
+    let mut found = every(path)?;
+    found.retain(|file| !is_partial(file));
     // While a file is being compressed it is there twice.
     found.dedup_by(|later, earlier| later.file_stem() == earlier.file_name());
     Ok(found)
 }
 
+/// The same with copies that are not whole yet, and with both of what is there twice. What is no file is none of them.
+pub(super) fn every(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder(path))? {
+        let entry = entry?;
+        let is_rotated = entry.file_name().to_str().and_then(|other| other.strip_prefix(name)).is_some_and(is_suffix);
+        if is_rotated && is_file(&entry) {
+            found.push(folder(path).join(entry.file_name()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A file, or a link to one: opening a pipe would wait for its other end.
+fn is_file(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| {
+        kind.is_file() || kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|found| found.is_file())
+    })
+}
+
 /// Whether a rotated file was rotated before this time, so that it holds nothing newer. `false` of any other file.
 pub(super) fn is_older(path: &Path, unix_micros: u64) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = unpacked_name(path.file_name().and_then(|name| name.to_str()).unwrap_or_default());
     let Some((_, suffix)) = name.len().checked_sub(SUFFIX.len()).and_then(|at| name.split_at_checked(at)) else {
         return false;
     };
@@ -101,6 +113,21 @@ pub(super) fn is_misnamed(path: &Path) -> io::Result<bool> {
     Ok(!is_gzip(&file)? && (file.read_at(&mut first, 0)? == 0 || first != *b"{"))
 }
 
+/// Whether a file has the name of a rotated one.
+pub(super) fn is_rotated(path: &Path) -> bool {
+    micros_of(path).is_some()
+}
+
+/// Whether a file is called the copy that is being compressed.
+pub(super) fn is_partial(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "part")
+}
+
+/// What a rotated file was called before it was compressed.
+fn unpacked_name(name: &str) -> &str {
+    name.strip_suffix(".gz.part").or_else(|| name.strip_suffix(".gz")).unwrap_or(name)
+}
+
 /// Whether a file is called compressed.
 pub(super) fn is_called_packed(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
@@ -123,8 +150,7 @@ impl Read for Unpacked {
 
 /// Whether this is what [`rotated_name`] puts after a name, compressed or not.
 fn is_suffix(suffix: &str) -> bool {
-    let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
-    let shape: String = suffix.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let shape: String = unpacked_name(suffix).chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     shape == SUFFIX
 }
 

@@ -16,7 +16,7 @@ use crate::config::{AuditMode, Durability};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 /// What all cores share. A core takes no lock here but its lane's, which nobody holds while the disk is waited for.
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) max_size: u64,
     /// Asked for, and not done.
     pub(super) rotation_due: AtomicBool,
-    pub(super) closed: AtomicBool,
+    pub(super) closed: Arc<AtomicBool>,
 }
 
 /// A thread that may wait for the disk.

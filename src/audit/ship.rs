@@ -70,9 +70,10 @@ impl Shipping {
         Ok(shipping)
     }
 
-    /// The opening number of the oldest file that some place has not had all of; `None`: nothing is copied.
-    pub(super) fn oldest_needed(&self) -> Option<u64> {
-        self.progress.iter().map(|progress| progress.load(Ordering::Relaxed)).min()
+    /// What tells the opening number of the oldest file that some place has not had all of; `None`: nothing is copied.
+    pub(super) fn oldest_needed(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<> {
+        let progress = self.progress.clone();
+        move || progress.iter().map(|progress| progress.load(Ordering::Relaxed)).min()
     }
 
     /// Lets the threads copy what is left, and ends them. `now` tells the time.

@@ -92,7 +92,7 @@ impl Trail {
             turn: Mutex::default(),
             max_size: config.max_size,
             rotation_due: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
         });
         begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended)?;
         warden::start(&shared, asked, config.retention, config.max_age)?;

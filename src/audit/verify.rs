@@ -173,10 +173,11 @@ fn explain(suspect: &Suspect, files: &[PathBuf]) -> io::Result<(How, String)> {
     })
 }
 
-/// A broker holds a lock on the file that it writes; its last line may be on its way.
+/// A broker holds a lock on the file that it writes; its last line may be on its way. Who holds one that was rotated only
+/// compresses it.
 fn is_being_written(path: &Path) -> bool {
     let lock = rustix::fs::FlockOperation::NonBlockingLockShared;
-    File::open(path).is_ok_and(|file| rustix::fs::flock(file, lock).is_err())
+    !rotate::is_rotated(path) && File::open(path).is_ok_and(|file| rustix::fs::flock(file, lock).is_err())
 }
 
 /// Files in the order of the numbers that their first lines carry.

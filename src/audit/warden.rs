@@ -11,14 +11,12 @@ use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_
 use super::place::Place;
 use super::rotate;
 use super::shared::{Appended, Hand, Shared};
-use super::ship::opening_number;
-use super::sweep::sweep;
+use super::sweep::Sweep;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -40,14 +38,13 @@ pub(super) enum Job {
 const TICK: Duration = Duration::from_millis(250);
 /// How often a busy trail gets a checkpoint: what a cut can take unseen is bounded by it.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
-/// How often retention is looked after.
+/// How often retention is looked after at least.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// First and last wait between tries to recover.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// The warden's own memory.
 struct Warden {
-    retention: Option<Duration>,
     max_age: Duration,
     opened: Instant,
     collected: Instant,
@@ -56,7 +53,8 @@ struct Warden {
     /// What stood against taking what commands have left, the last time.
     uncollected: Option<io::ErrorKind>,
     swept: Option<Instant>,
-    sweeping: Arc<Mutex<()>>,
+    /// Of a trail that is a file.
+    sweep: Option<Arc<Sweep>>,
     retry_in: Duration,
     retry_at: Option<Instant>,
 }
@@ -74,7 +72,6 @@ pub(super) fn start(
     let wall = UNIX_EPOCH + Duration::from_micros(shared.clock.unix_micros());
     let age = created.ok().and_then(|created| wall.duration_since(created).ok()).unwrap_or_default();
     let mut warden = Warden {
-        retention,
         max_age,
         opened: now.checked_sub(age).unwrap_or(now),
         // At once: the last run may have left some.
@@ -83,7 +80,7 @@ pub(super) fn start(
         checked_heads: Vec::new(),
         uncollected: None,
         swept: None,
-        sweeping: Arc::default(),
+        sweep: Sweep::of(shared, retention).map(Arc::new),
         retry_in: RETRY.0,
         retry_at: None,
     };
@@ -138,7 +135,9 @@ impl Warden {
         }
         if self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY) {
             self.swept = Some(now);
-            self.sweep(shared);
+            if let Some(sweep) = &self.sweep {
+                sweep.start();
+            }
         }
     }
 
@@ -231,25 +230,6 @@ impl Warden {
         drop(slots);
         shared.wake_all();
         self.swept = None;
-    }
-
-    fn sweep(&self, shared: &Arc<Shared>) {
-        let Place::File { path, .. } = &shared.place else { return };
-        let (path, retention, now) = (path.clone(), self.retention, shared.clock.unix_micros());
-        let (sweeping, needed) = (self.sweeping.clone(), shared.shipping.oldest_needed());
-        let swept = thread::Builder::new().name("audit-sweep".to_owned()).spawn(move || {
-            let Ok(_alone) = sweeping.try_lock() else { return };
-            // What some place has not had all of stays; what can't be read is no reason to stay.
-            let is_needed = |file: &Path| {
-                needed.is_some_and(|needed| opening_number(file).ok().flatten().is_some_and(|own| own >= needed))
-            };
-            if let Err(fault) = sweep(&path, retention, now, &is_needed) {
-                tracing::warn!(%fault, "rotated audit files could not be compressed or removed");
-            }
-        });
-        if let Err(fault) = swept {
-            tracing::warn!(%fault, "no thread for compressing audit files");
-        }
     }
 }
 

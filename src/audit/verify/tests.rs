@@ -324,3 +324,18 @@ fn lines_that_change_places_between_files_are_found() {
     }
     assert!(check(&[whole[0].clone(), whole[2].clone()]).is_some(), "the middle one is missing");
 }
+
+#[test]
+fn a_torn_end_is_forgiven_only_while_a_broker_may_write_it() {
+    let sample = sample_of(2, false);
+    let lines = sample.lines.concat();
+    let told = |file: &Path| verify(&[file.to_owned()], &[]).expect("readable").tampering.map(|found| found.how);
+    let rotated = crate::audit::rotate::rotated_name(&sample.file, 1_800_000_000_000_000);
+    for (file, while_held) in [(&sample.file, None), (&rotated, Some(How::Cut))] {
+        fs::write(file, &lines[..lines.len() - 5]).expect("written");
+        assert_eq!(told(file), Some(How::Cut));
+        let holder = File::open(file).expect("opened");
+        rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+        assert_eq!(told(file), while_held, "{file:?}");
+    }
+}
