@@ -146,6 +146,32 @@ fn rotated_files_and_their_successor_verify() {
 }
 
 #[test]
+fn a_file_is_rotated_once_when_it_is_full() {
+    let place = place();
+    let small = Audit { max_size: 64 << 10, ..config(&place.file) };
+    run(&small, async |_, recorder| {
+        // Many at once: writes follow each other while the file is being rotated.
+        let many = (0..16).map(|caller| {
+            let recorder = recorder.clone();
+            tokio::task::spawn_local(async move {
+                for n in 0..400 {
+                    request(&recorder, caller * 1000 + n).await.expect("kept");
+                }
+            })
+        });
+        for one in many.collect::<Vec<_>>() {
+            one.await.expect("no panic");
+        }
+    });
+    let files = rotated(&place.file).expect("listed");
+    assert!(files.len() > 10, "{files:?}");
+    let is_short = |file: &&PathBuf| fs::metadata(file).is_ok_and(|found| found.len() < small.max_size);
+    let short: Vec<_> =
+        files.iter().filter(|file| file.extension().is_none_or(|e| e != "gz")).filter(is_short).collect();
+    assert!(short.is_empty(), "rotated again at once: {short:?}");
+}
+
+#[test]
 fn a_removed_file_is_made_anew_and_the_record_is_in_it() {
     let place = place();
     run(&config(&place.file), async |trail, recorder| {

@@ -97,7 +97,11 @@ impl Warden {
             shared.begin(Hand::Warden);
             match job {
                 Ok(Job::Recover) => self.recover(&shared),
-                Ok(Job::Rotate) => self.rotate(&shared),
+                Ok(Job::Rotate) => {
+                    // Each write until then has found the same file too big.
+                    self.rotate(&shared, |slots| slots.iter().any(|slot| slot.head.end > shared.max_size));
+                    shared.rotation_due.store(false, Ordering::Relaxed);
+                }
                 Ok(Job::Record(batch, reply)) => {
                     // Who asked may have given up waiting.
                     let _ = reply.send(keep(&shared, &batch));
@@ -130,7 +134,7 @@ impl Warden {
             self.opened = now;
             // A file with hardly more than its opening waits for another day.
             if shared.slot(0).file.metadata().is_ok_and(|found| found.len() > 4096) {
-                self.rotate(shared);
+                self.rotate(shared, |_| true);
             }
         }
         if self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY) {
@@ -213,10 +217,10 @@ impl Warden {
         shared.wake_all();
     }
 
-    fn rotate(&mut self, shared: &Arc<Shared>) {
-        shared.rotation_due.store(false, Ordering::Relaxed);
+    /// Goes on in a new file, if that is `due` once nobody writes.
+    fn rotate(&mut self, shared: &Arc<Shared>, due: impl FnOnce(&Slots<'_>) -> bool) {
         let Place::File { path, .. } = &shared.place else { return };
-        let Some(mut slots) = Self::lock_open(shared) else { return };
+        let Some(mut slots) = Self::lock_open(shared).filter(due) else { return };
         self.opened = shared.clock.instant();
         let aside = rotate::next_name(path, shared.clock.unix_micros());
         if let Err(fault) = fs::rename(path, &aside) {
