@@ -156,6 +156,10 @@ impl<C: Caller> Caller for Preread<'_, C> {
         self.caller.finish().await
     }
 
+    fn take_back(&mut self) -> bool {
+        self.caller.take_back()
+    }
+
     fn cut(&mut self) {
         self.caller.cut();
     }

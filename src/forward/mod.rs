@@ -111,6 +111,9 @@ pub trait Caller {
     /// The caller is gone.
     async fn finish(&mut self) -> io::Result<()>;
 
+    /// Forgets an answer of which nothing has been sent, so that another can begin; whether it could.
+    fn take_back(&mut self) -> bool;
+
     /// The answer can't be ended as it began: the caller must see a cut, not an end.
     fn cut(&mut self);
 }

@@ -62,7 +62,8 @@ pub async fn stream(
 ) -> Result<(), Stopped> {
     let mut begun = false;
     match pump(caller, lane, &mut stream, &mut begun, end).await {
-        Err(Stopped::Upstream(detail)) if !begun => Err(Stopped::Unbegun(detail)),
+        // What only waits to be sent is taken back: a refusal tells more than a connection that ends.
+        Err(Stopped::Upstream(detail)) if !begun || caller.take_back() => Err(Stopped::Unbegun(detail)),
         done => done,
     }
 }
@@ -90,6 +91,9 @@ async fn pump(
             Some(body) => (body.as_slice(), true),
             None => watch.within(limit, lane.fill()).await??,
         };
+        if plan.framing.is_none() && !data.is_empty() {
+            return Err("a body behind an answer that has none".into());
+        }
         if whole && !ends {
             continue;
         }

@@ -36,6 +36,8 @@ pub struct H1Caller {
     manners: Manners,
     /// The answer is sent in chunks.
     chunked: bool,
+    /// Something of the answer has been sent, or may have been.
+    begun: bool,
     closing: bool,
 }
 
@@ -56,6 +58,7 @@ impl H1Caller {
             received: 0,
             manners: Manners { old: false, close: false, head: false, expects: false },
             chunked: false,
+            begun: false,
             closing: false,
         }
     }
@@ -114,6 +117,7 @@ impl H1Caller {
         self.received = 0;
         self.manners = manners;
         self.chunked = false;
+        self.begun = false;
         self.closing = manners.close;
     }
 
@@ -185,6 +189,8 @@ impl H1Caller {
     async fn go_on(&mut self) -> Result<(), BodyFault> {
         if std::mem::take(&mut self.manners.expects) {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| BodyFault::Gone)?;
+            // That is no part of the answer.
+            self.begun = false;
         }
         Ok(())
     }
@@ -192,6 +198,7 @@ impl H1Caller {
     /// Sends what was gathered and then `data`, without copying either. A caller that does not read is not waited for
     /// longer than `limits.body_timeout`, whatever it is sent.
     async fn send(&mut self, data: &[u8]) -> io::Result<()> {
+        self.begun = true;
         let Self { stream, output, watch, broker, .. } = self;
         let sent = watch.within(broker.limits.body_timeout, Self::write(stream, output, data)).await;
         let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -337,6 +344,15 @@ impl Caller for H1Caller {
             self.output.extend_from_slice(b"0\r\n\r\n");
         }
         self.flush().await
+    }
+
+    fn take_back(&mut self) -> bool {
+        if self.begun {
+            return false;
+        }
+        self.output.clear();
+        self.chunked = false;
+        true
     }
 
     fn cut(&mut self) {

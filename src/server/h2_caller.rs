@@ -239,6 +239,14 @@ impl Caller for H2Caller<'_> {
         }
     }
 
+    fn take_back(&mut self) -> bool {
+        let unsent = self.head.take().is_some();
+        if unsent {
+            self.kept = Bytes::new();
+        }
+        unsent
+    }
+
     fn cut(&mut self) {
         self.head = None;
         self.bodied = false;

@@ -293,7 +293,9 @@ impl H2 {
         let fields: Vec<Field<'_>> =
             parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
         let announced = parts.headers.contains_key(http::header::TRAILER);
-        self.ended = body.is_end_stream();
+        // What follows the head of an answer that has no body is nobody's: the stream is reset with it.
+        let bodiless = matches!(parts.status.as_u16(), 204 | 304);
+        self.ended = bodiless || body.is_end_stream();
         let framing = if head_request || self.ended {
             Framing::Length(0)
         } else {
@@ -304,7 +306,9 @@ impl H2 {
         let phrase = parts.status.canonical_reason().unwrap_or("");
         let head = AnswerHead { status: parts.status.as_u16(), phrase, minor: 1, fields: &fields };
         let shown = read(&head, framing);
-        self.state = State::Body(body);
+        if !bodiless {
+            self.state = State::Body(body);
+        }
         Ok(shown)
     }
 
@@ -318,8 +322,10 @@ impl H2 {
                     self.frame = data;
                     self.ended = body.is_end_stream();
                 }
-                // So an upstream ends a request's body that it does not want, behind an answer that is whole.
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && self.left.unwrap_or(0) == 0 => {
+                // So an upstream ends a request's body that it does not want, behind an answer that is whole (RFC 9113 §8.1).
+                Some(Err(error))
+                    if error.reason() == Some(Reason::NO_ERROR) && may_be_whole(self.left, self.upload.is_some()) =>
+                {
                     self.ended = true;
                 }
                 Some(Err(error)) => return Err(broken(error, false)),
@@ -346,6 +352,12 @@ impl H2 {
     pub(super) fn consume(&mut self, bytes: usize) {
         self.frame.advance(bytes);
     }
+}
+
+/// Whether an answer whose stream was reset with `NO_ERROR` may be all there. Of one that tells no length there is no way to
+/// know; only an upstream that did not want the rest of the request's body has a reason to end it so.
+fn may_be_whole(left: Option<u64>, uploading: bool) -> bool {
+    left.map_or(uploading, |left| left == 0)
 }
 
 /// h2's error as ours.

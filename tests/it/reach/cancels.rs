@@ -23,6 +23,7 @@ const SENT: usize = 50_000;
 const CASES: &[(&str, Option<usize>, Reason, bool)] = &[
     ("cancelled, no length", None, Reason::CANCEL, false),
     ("cancelled before its length", Some(SENT + 1), Reason::CANCEL, false),
+    ("ended without an error, no length", None, Reason::NO_ERROR, false),
     ("ended without an error before its length", Some(SENT + 1), Reason::NO_ERROR, false),
     ("ended without an error at its length", Some(SENT), Reason::NO_ERROR, true),
 ];
@@ -55,8 +56,20 @@ async fn upstream(own: &Issued) -> SocketAddr {
     address
 }
 
+/// Answers that have no body, and what an upstream sends behind them all the same: the next answer on the caller's connection,
+/// as it would like it to be.
+const BODILESS: [u16; 2] = [204, 304];
+const FORGED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
+
 async fn answer(case: usize, mut reply: SendResponse<Bytes>) {
-    let (_, length, reason, _) = CASES[case];
+    let Some((_, length, reason, _)) = CASES.get(case).copied() else {
+        let status = BODILESS[case - CASES.len()];
+        let head = Response::builder().status(status).header("content-encoding", "gzip");
+        let mut body = reply.send_response(head.body(()).expect("a head"), false).expect("sent");
+        // The stream may be gone by then.
+        let _ = body.send_data(Bytes::from_static(FORGED), true);
+        return;
+    };
     let mut head = Response::builder().status(200).header("content-type", "application/octet-stream");
     if let Some(length) = length {
         head = head.header("content-length", length);
@@ -81,5 +94,24 @@ async fn a_reset_ends_what_was_whole_and_cuts_all_else() {
             assert_eq!(body.is_ok() && !cut, *whole, "{near}, {name}");
             assert!(!whole || body.is_ok_and(|body| body.to_bytes().len() == SENT), "{near}, {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn nothing_follows_an_answer_that_has_no_body() {
+    for near in ["http/1.1", "h2"] {
+        let (_, stopped) = mpsc::channel();
+        let between = Between::before(Pair { near, far: "h2" }, stopped, upstream).await;
+        let mut caller = between.caller().await;
+        for (number, status) in (CASES.len()..).zip(BODILESS) {
+            let answer = caller.send(between.request("GET", &number.to_string(), Pieces::none())).await;
+            assert_eq!(answer.status(), status, "{near}");
+            assert_eq!(answer.into_body().collect().await.expect("an end").to_bytes().len(), 0, "{near}, {status}");
+        }
+        // On the same connection the next answer is its own.
+        let whole = CASES.iter().position(|(.., whole)| *whole).expect("one is").to_string();
+        let answer = caller.send(between.request("GET", &whole, Pieces::none())).await;
+        assert_eq!(answer.status(), 200, "{near}");
+        assert_eq!(answer.into_body().collect().await.expect("whole").to_bytes().len(), SENT, "{near}");
     }
 }
