@@ -52,7 +52,13 @@ fn alone(c: &mut Criterion<CpuTime>) {
     let token = Token::generate();
     c.bench_function("token digest", |b| b.iter(|| Token::parse(black_box(token.show())).map(|token| token.digest())));
     let team = world.directory.teams()[0].load().clone();
-    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+    let subject = Subject {
+        team: &team.id,
+        kind: team.kind,
+        accounts: &team.accounts,
+        acting: &team.accounts[0],
+        policy: &team.policy,
+    };
     let judged = |target: &Target<'_>| judge(&subject, target).is_ok();
     c.bench_function("judge, allowed", |b| b.iter(|| judged(black_box(&target()))));
     let keys = format!("/2010-04-01/Accounts/{ACCOUNT}/Keys.json");

@@ -48,7 +48,13 @@ pub fn decision(authn: &Authn, world: &World, proof: &[u8], buffer: BytesMut) ->
     let asked = policy::read(&target).expect("a path that can be read");
     let caller = begun.finish(NOW).expect("a caller of the directory");
     let team = caller.team();
-    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+    let subject = Subject {
+        team: &team.id,
+        kind: team.kind,
+        accounts: &team.accounts,
+        acting: &team.accounts[0],
+        policy: &team.policy,
+    };
     let judged = asked.judge(&subject).expect("a path that is open");
     let lease = lease(&judged.grant, team, &world.directory, NOW).expect("a team with a key");
     let request = RequestHead { method: "GET", target: PATH, minor: 1, fields: &fields, raw: b"" };

@@ -34,7 +34,13 @@ fn forward(head: &RequestHead<'_, '_>) -> Option<Vec<u8>> {
         path: path.as_bytes(),
         query: query.map(str::as_bytes),
     };
-    let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+    let subject = Subject {
+        team: &team.id,
+        kind: team.kind,
+        accounts: &team.accounts,
+        acting: &team.accounts[0],
+        policy: &team.policy,
+    };
     let judged = policy::judge(&subject, &target).ok()?;
     let lease = lease(&judged.grant, team, directory, 0).ok()?;
     let outbound = inject(head, &judged, &lease, framing, BytesMut::new());

@@ -75,18 +75,18 @@ impl<'b> Line<'_, '_, 'b> {
         }
         let judged = self.judge(asked?)?;
         if too_large(framing, &self.broker.limits) {
-            return Err(Stop {
-                operation: Some(judged.grant.operation().name()),
-                ..Stop::because(Reason::BodyTooLarge, "Content-Length")
-            });
+            return Err(Stop::of(&judged, Reason::BodyTooLarge, "Content-Length"));
         }
-        if judged.grant.needs_body_inspection() && framing != Framing::Length(0) {
-            let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
-            return Ok(Granted::ReadBody { operation, account });
+        if judged.grant.needs_body_inspection() {
+            if framing != Framing::Length(0) {
+                let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
+                return Ok(Granted::ReadBody { operation, account });
+            }
+            judged.grant.bodiless()?;
         }
         self.admit(&judged)?;
         let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
-            .map_err(|reason| Stop::because(reason, "the team holds no key"))?;
+            .map_err(|reason| Stop::of(&judged, reason, "the team holds no key"))?;
         let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
         let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
         Ok(Granted::Forward { judged, lease, outbound })
@@ -97,10 +97,7 @@ impl<'b> Line<'_, '_, 'b> {
         if self.broker.within_rate(self.caller.team()) {
             return Ok(());
         }
-        Err(Stop {
-            operation: Some(judged.grant.operation().name()),
-            ..Stop::because(Reason::RateLimited, "limits.team_rate")
-        })
+        Err(Stop::of(judged, Reason::RateLimited, "limits.team_rate"))
     }
 
     /// The broker's own address as this caller knows it, in base-URL and host-prefix mode.
@@ -121,7 +118,13 @@ impl<'b> Line<'_, '_, 'b> {
 
     pub(super) fn judge(&self, asked: Asked<'b>) -> Result<Judged<'b>, Stop> {
         let team = self.caller.team();
-        let subject = Subject { team: &team.id, kind: team.kind, accounts: &team.accounts, policy: &team.policy };
+        let subject = Subject {
+            team: &team.id,
+            kind: team.kind,
+            accounts: &team.accounts,
+            acting: &self.broker.account,
+            policy: &team.policy,
+        };
         let mut judged = asked.judge(&subject)?;
         if let Some(body) = self.inspected {
             judged.grant = judged.grant.inspected(&subject, body.selectors())?;

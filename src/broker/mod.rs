@@ -198,7 +198,8 @@ impl Record<'_> {
     /// Answers with a refusal and closes the record.
     async fn refuse<C: Caller>(mut self, caller: &mut C, refused: Refused, bytes_in: u64) -> Ended {
         self.broker.metrics.refused(refused.reason);
-        let done = Done { status: refused.reason.status(), bytes_in, ..Done::default() };
+        let bytes_out = if caller.wants_body() { refused.body().1.len() as u64 } else { 0 };
+        let done = Done { status: refused.reason.status(), bytes_in, bytes_out, ..Done::default() };
         self.close(&done, Some(refused.reason.name())).await;
         refuse::write(caller, &refused, self.broker.clock.unix_seconds()).await;
         Ended { close: !caller.upload_done() }

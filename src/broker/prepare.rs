@@ -13,7 +13,7 @@ use crate::http1::{Field, RequestHead};
 use crate::ids::TokenId;
 use crate::inject::Outbound;
 use crate::keys::Lease;
-use crate::policy::Judged;
+use crate::policy::{Asked, Judged};
 use crate::twilio::{Format, Method};
 
 /// What a head is judged with.
@@ -80,7 +80,10 @@ impl Broker {
                 }
                 Prepared::Forward(Box::new(forward))
             }
-            Ok(Granted::Local(answer)) => Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer)))),
+            Ok(Granted::Local(answer)) => {
+                let bytes_in = inspected.map_or(0, |body| body.bytes.len() as u64);
+                Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer, bytes_in))))
+            }
             Ok(Granted::ReadBody { operation, account }) => {
                 (facts.operation, facts.account) = (Some(operation), account.as_ref());
                 // A caller that leaves meanwhile is recorded with it.
@@ -88,8 +91,7 @@ impl Broker {
                 Prepared::ReadBody(opened)
             }
             Err(stop) => {
-                facts.operation = stop.operation;
-                self.refuse(opened, &facts, &stop)
+                self.refuse_known(opened, facts, &stop, self::asked(head, connection, parts, host).ok().as_ref())
             }
         }
     }
@@ -123,12 +125,13 @@ impl Broker {
     }
 
     /// Records an answer of sidekey's own.
-    fn own_answer(opened: Opened, facts: Facts<'_>, answer: OwnAnswer) -> Local {
+    fn own_answer(opened: Opened, facts: Facts<'_>, answer: OwnAnswer, bytes_in: u64) -> Local {
         let Opened { id, mut guard, .. } = opened;
         // One write keeps both: the outcome is awaited, and it stands behind the intent.
         drop(guard.intent(&Facts { operation: Some(answer.operation), ..facts }));
         let kept = guard.outcome(&Outcome {
             status: answer.status,
+            bytes_in,
             bytes_out: answer.body.len() as u64,
             ..Outcome::default()
         });
@@ -189,29 +192,46 @@ impl Broker {
         }
     }
 
+    /// A refusal of somebody who is known: the record tells what was asked for as a granted request's does, where that can be
+    /// told.
+    fn refuse_known(&self, opened: Opened, facts: Facts<'_>, stop: &Stop, asked: Option<&Asked<'_>>) -> Prepared {
+        let format = Format::of(facts.path);
+        let (host, path) = match asked {
+            Some(asked) => (asked.host().as_bytes(), asked.path().as_bytes()),
+            None => (facts.host, facts.path),
+        };
+        let facts = Facts { host, path, operation: stop.operation, account: stop.account.as_ref(), ..facts };
+        self.refuse_as(opened, &facts, stop, (format, false))
+    }
+
     fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
-        self.refuse_as(opened, facts, stop, false)
+        let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
+        self.refuse_as(opened, facts, stop, (format, false))
     }
 
     /// Refuses a request, or a CONNECT in its own words.
-    pub(super) fn refuse_as(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop, tunnel: bool) -> Prepared {
+    pub(super) fn refuse_as(
+        &self,
+        opened: Opened,
+        facts: &Facts<'_>,
+        stop: &Stop,
+        (format, tunnel): (Format, bool),
+    ) -> Prepared {
         let Opened { id, guard, .. } = opened;
         self.metrics.refused(stop.reason);
         tracing::debug!(request = %id, reason = stop.reason.name(), detail = stop.detail, "refused");
+        let refused = Refused { id, reason: stop.reason, format, tunnel, told: stop.told.clone() };
         let kept = guard.deny(
             facts,
             &Denial {
-                status: if tunnel { stop.reason.tunnel_row().status } else { stop.reason.status() },
+                status: refused.row().status,
                 reason: stop.reason.name(),
                 detail: Some(&stop.detail),
-                ..Denial::default()
+                bytes_in: 0,
+                bytes_out: if facts.method == b"HEAD" { 0 } else { refused.body().1.len() as u64 },
             },
         );
-        let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
-        Prepared::Own(Own::Refuse(Box::new(Refuse {
-            refused: Refused { id, reason: stop.reason, format, tunnel, told: stop.told.clone() },
-            kept,
-        })))
+        Prepared::Own(Own::Refuse(Box::new(Refuse { refused, kept })))
     }
 
     fn begin(&self, head: &RequestHead<'_, '_>, connection: &Connection, now: u64) -> Begun {

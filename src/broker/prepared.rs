@@ -5,10 +5,10 @@ use super::tunnel::PendingTunnel;
 use crate::audit::{Guard, Kept};
 use crate::authn::jwt::Coming;
 use crate::error::Reason;
-use crate::ids::RequestId;
+use crate::ids::{AccountSid, RequestId};
 use crate::inject::Outbound;
 use crate::keys::Lease;
-use crate::policy;
+use crate::policy::{self, Judged};
 use crate::twilio::Format;
 use crate::upstream;
 use std::rc::Rc;
@@ -95,24 +95,32 @@ pub(super) struct Stop {
     /// What the caller is not told.
     pub(super) detail: String,
     pub(super) operation: Option<&'static str>,
+    /// The account that was asked for, if that could be told.
+    pub(super) account: Option<AccountSid>,
     /// What the caller is told instead of the row's own message.
     pub(super) told: Option<String>,
 }
 
 impl Stop {
     pub(super) fn because(reason: Reason, detail: &str) -> Self {
-        Self { reason, detail: detail.to_owned(), operation: None, told: None }
+        Self { reason, detail: detail.to_owned(), operation: None, account: None, told: None }
+    }
+
+    /// The same for a request that was judged.
+    pub(super) fn of(judged: &Judged<'_>, reason: Reason, detail: &str) -> Self {
+        let (operation, account) = (Some(judged.grant.operation().name()), judged.grant.account());
+        Self { operation, account, ..Self::because(reason, detail) }
     }
 
     /// A refusal of one of sidekey's own operations that tells the caller what to mend.
     pub(super) fn telling(reason: Reason, operation: &'static str, told: String) -> Self {
-        Self { reason, detail: told.clone(), operation: Some(operation), told: Some(told) }
+        Self { reason, detail: told.clone(), operation: Some(operation), account: None, told: Some(told) }
     }
 }
 
 impl From<policy::Denial> for Stop {
     fn from(denial: policy::Denial) -> Self {
         let operation = denial.operation.map(crate::twilio::Operation::name);
-        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation, told: None }
+        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation, account: denial.account, told: None }
     }
 }

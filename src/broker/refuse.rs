@@ -1,6 +1,6 @@
 //! Answers that sidekey makes itself.
 
-use crate::error::Reason;
+use crate::error::{Reason, Row};
 use crate::forward::Caller;
 use crate::http1::Framing;
 use crate::ids::RequestId;
@@ -22,6 +22,19 @@ pub struct Refused {
     pub told: Option<String>,
 }
 
+impl Refused {
+    /// Its row of the table.
+    pub const fn row(&self) -> Row {
+        if self.tunnel { self.reason.tunnel_row() } else { self.reason.row() }
+    }
+
+    /// Content type and body, as an answer that may have one carries them.
+    pub fn body(&self) -> (&'static str, String) {
+        let row = self.row();
+        error_body(row, self.told.as_deref().unwrap_or(row.message), self.format)
+    }
+}
+
 /// Seconds after which a caller that was refused for load may come again.
 const RETRY_AFTER: &str = "1";
 
@@ -30,8 +43,7 @@ const RETRY_AFTER: &str = "1";
 /// A malformed request ends its connection: where it was read in another way than it was meant, nothing behind it can be
 /// trusted to begin where it seems to.
 pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) -> u64 {
-    let row = if refused.tunnel { refused.reason.tunnel_row() } else { refused.reason.row() };
-    let (content_type, body) = error_body(row, refused.told.as_deref().unwrap_or(row.message), refused.format);
+    let (row, (content_type, body)) = (refused.row(), refused.body());
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
     let retry = matches!(refused.reason, Reason::RateLimited | Reason::Overloaded | Reason::AuditUnavailable);
     let mut fields = vec![("Content-Type", content_type), ("Sidekey-Error", row.name), ("Cache-Control", "no-store")];

@@ -115,7 +115,7 @@ impl Broker {
     }
 
     fn refuse_tunnel(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
-        self.refuse_as(opened, facts, stop, true)
+        self.refuse_as(opened, facts, stop, (Format::Json, true))
     }
 
     /// Gives the tunnel once its record is kept; refuses it if it can't be.

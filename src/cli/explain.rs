@@ -41,6 +41,8 @@ struct Asker {
     team: TeamId,
     kind: Kind,
     accounts: Vec<AccountSid>,
+    /// The account that keys belong to.
+    acting: AccountSid,
     policy: TeamPolicy,
     disabled: bool,
 }
@@ -58,8 +60,14 @@ impl Asker {
 /// A team of the config file.
 fn declared(config: &Config, name: &TeamId) -> Option<Asker> {
     let team = config.teams.iter().find(|team| team.name == *name)?.clone();
-    let asker =
-        Asker { team: team.name, kind: team.kind, accounts: team.accounts, policy: team.policy, disabled: false };
+    let asker = Asker {
+        team: team.name,
+        kind: team.kind,
+        accounts: team.accounts,
+        acting: config.upstream.account_sid,
+        policy: team.policy,
+        disabled: false,
+    };
     Some(asker.pinned(config))
 }
 
@@ -74,7 +82,7 @@ fn stored(config: &Config, name: &TeamId, context: &Context) -> Result<Asker, Fa
     let found = runtime.block_on(async { Store::open(store, Clock::system()).await?.team(name).await });
     let team = found.map_err(|error| Failure::failed(error.to_string()))?;
     let TeamRow { name: team, kind, accounts, policy, disabled, .. } = team;
-    Ok(Asker { team, kind, accounts, policy, disabled }.pinned(config))
+    Ok(Asker { team, kind, accounts, acting: config.upstream.account_sid, policy, disabled }.pinned(config))
 }
 
 /// What is printed.
@@ -101,8 +109,8 @@ impl Decision {
 }
 
 fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
-    let Asker { team, kind, accounts, policy, .. } = asker;
-    let subject = Subject { team, kind: *kind, accounts, policy };
+    let Asker { team, kind, accounts, acting, policy, .. } = asker;
+    let subject = Subject { team, kind: *kind, accounts, acting, policy };
     let place = &arguments.url;
     let (path, query) = match place.path.split_once('?') {
         Some((path, query)) => (path, Some(query.as_bytes())),

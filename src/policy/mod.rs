@@ -20,6 +20,8 @@ pub struct Subject<'a> {
     pub kind: Kind,
     /// The accounts it is pinned to. None for a master: not pinned; none for a standard team: no account at all.
     pub accounts: &'a [AccountSid],
+    /// The account that its key belongs to: what a request is about that names none, as most of the product APIs' do.
+    pub acting: &'a AccountSid,
     /// The team's own policy.
     pub policy: &'a TeamPolicy,
 }
@@ -46,6 +48,8 @@ pub struct Grant {
     operation: &'static Operation,
     account: Option<AccountSid>,
     needs_body_inspection: bool,
+    /// Its body must name one of the team's accounts: nothing else does, and the key's own is not among them.
+    unnamed: bool,
     rule: &'static str,
 }
 
@@ -75,14 +79,25 @@ impl Grant {
         let selectors = found.map_err(|fault| self.deny(Reason::MalformedRequest, fault.text().into()))?;
         match selectors.leaves(|sid| reaches(subject, sid)) {
             Some(_) => Err(self.deny(Reason::AccountNotAllowed, "account: a selector in the body".into())),
+            None if selectors.reaches().is_empty() => {
+                self.bodiless().map(|()| Self { needs_body_inspection: false, ..self })
+            }
             None => Ok(Self { needs_body_inspection: false, ..self }),
         }
+    }
+
+    /// Whether the grant holds for a request whose body names no account.
+    pub fn bodiless(&self) -> Result<(), Denial> {
+        if self.unnamed { Err(self.deny(Reason::AccountNotAllowed, ACTING.into())) } else { Ok(()) }
     }
 
     fn deny(&self, reason: Reason, rule: Cow<'static, str>) -> Denial {
         Denial { reason, rule, operation: Some(self.operation), account: self.account }
     }
 }
+
+/// The rule of a request that names no account, by a team whose key belongs to another one than its own.
+const ACTING: &str = "account: none is named, and the key's own is not the team's";
 
 /// Why a caller may not do what it asks for.
 #[derive(Clone, Debug)]
@@ -163,6 +178,16 @@ pub fn read<'a>(target: &Target<'a>) -> Result<Asked<'a>, Denial> {
 }
 
 impl<'a> Asked<'a> {
+    /// The host that is asked, as [`Address::host`].
+    pub fn host(&self) -> &str {
+        self.address.host()
+    }
+
+    /// The part of the path that the host would see.
+    pub fn path(&self) -> &'a str {
+        self.address.path(&self.path)
+    }
+
     /// Decides whether this caller may have it.
     pub fn judge(self, subject: &Subject<'_>) -> Result<Judged<'a>, Denial> {
         let grant = self.decide(subject)?;
@@ -176,11 +201,17 @@ impl<'a> Asked<'a> {
         let deny = |reason, rule| Denial { reason, rule, operation: Some(operation), account };
         let rule = guard(subject, found).map_err(|rule| deny(Reason::ManagementResource, rule))?;
         let pinned = subject.kind == Kind::Standard || !subject.accounts.is_empty();
+        let needs_body_inspection = pinned && found.body_selector;
+        let mut unnamed = false;
         if pinned {
             pin(subject, address, path, account).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
+            unnamed = !reaches(subject, subject.acting) && !names_account(address, path, account);
+            if unnamed && !needs_body_inspection {
+                return Err(deny(Reason::AccountNotAllowed, ACTING.into()));
+            }
         }
         own_policy(subject.policy, operation.name()).map_err(|rule| deny(Reason::PolicyDenied, rule))?;
-        Ok(Grant { operation, account, needs_body_inspection: pinned && found.body_selector, rule })
+        Ok(Grant { operation, account, needs_body_inspection, unnamed, rule })
     }
 }
 
@@ -220,6 +251,13 @@ fn pin(
         Some(_) => Err("account: a selector in the query".into()),
         None => Ok(()),
     }
+}
+
+/// Whether path or query name an account.
+fn names_account(address: &Address<'_>, path: &CanonicalPath<'_>, account: Option<AccountSid>) -> bool {
+    let none = |_: &AccountSid| false;
+    accounts::path_leaves(address, path, account, none).is_some()
+        || path.query().is_some_and(|query| accounts::query_leaves(query, none).is_some())
 }
 
 /// The team's own lists: whether they let it do what `name` names. The error is the rule that does not.

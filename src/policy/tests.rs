@@ -10,6 +10,7 @@ struct Team {
     name: TeamId,
     kind: Kind,
     accounts: Vec<AccountSid>,
+    acting: AccountSid,
     policy: TeamPolicy,
 }
 
@@ -19,6 +20,7 @@ impl Team {
         Self {
             name: TeamId::parse("billing").expect("a name"),
             kind: Kind::Standard,
+            acting: accounts[0],
             accounts,
             policy: TeamPolicy::default(),
         }
@@ -34,7 +36,13 @@ impl Team {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { team: &self.name, kind: self.kind, accounts: &self.accounts, policy: &self.policy }
+        Subject {
+            team: &self.name,
+            kind: self.kind,
+            accounts: &self.accounts,
+            acting: &self.acting,
+            policy: &self.policy,
+        }
     }
 
     /// Asks at the broker's own address, as SDKs with a base URL do.
@@ -183,6 +191,31 @@ fn teams_are_pinned_to_their_accounts() {
     assert_eq!(pinned.reason("GET", &messages(THEIRS)), Some(Reason::AccountNotAllowed));
     assert_eq!(pinned.reason("GET", &format!("/2010-04-01/Accounts/{THEIRS}.json")), Some(Reason::AccountNotAllowed));
     assert_eq!(pinned.reason("GET", &format!("/2010-04-01/Accounts/{OURS}/Keys.json")), None);
+}
+
+#[test]
+fn what_names_no_account_is_about_the_keys_own() {
+    let team = Team::standard();
+    let away = Team { acting: AccountSid::parse(THEIRS).expect("a SID"), ..Team::standard() };
+    let (services, sim) = ("/messaging.twilio.com/v1/Services", "/supersim.twilio.com/v1/Sims/HS1");
+    assert_eq!(team.reason("GET", services), None);
+    let denied = away.asks("GET", services).expect_err("the key's own account is another's");
+    assert_eq!((denied.reason, &*denied.rule), (Reason::AccountNotAllowed, ACTING));
+    assert_eq!(away.reason("GET", &format!("{services}?AccountSid={OURS}")), None, "one is named");
+    assert_eq!(away.reason("GET", &format!("/2010-04-01/Accounts/{OURS}/Messages.json")), None, "one is named");
+    // Its body may name one.
+    let grant = away.asks("POST", sim).expect("granted, but for its body");
+    let body = |text: &str| accounts::inspect_body(Some("application/x-www-form-urlencoded"), None, text.as_bytes());
+    for (text, named) in [("", false), ("Status=active", false), (&*format!("AccountSid={OURS}"), true)] {
+        assert_eq!(grant.inspected(&away.subject(), body(text)).is_ok(), named, "{text}");
+    }
+    assert!(grant.bodiless().is_err() && team.asks("POST", sim).expect("its own").bodiless().is_ok());
+    // A master that was given accounts is pinned as well.
+    let master = Team { kind: Kind::Master, ..Team { acting: away.acting, ..Team::standard() } };
+    for url in ["/2010-04-01/Accounts.json", "/iam.twilio.com/v1/Keys", services] {
+        assert_eq!(master.reason("GET", url), Some(Reason::AccountNotAllowed), "{url}");
+    }
+    assert_eq!(Team::master().reason("GET", services), None);
 }
 
 #[test]

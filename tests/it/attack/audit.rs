@@ -1,6 +1,6 @@
 //! The record of each request, whatever was in it.
 
-use super::fixture::{Fixture, KEYS, MESSAGES, agree, basic};
+use super::fixture::{Fixture, KEYS, MESSAGES, OURS, THEIRS, agree, basic};
 use serde_json::Value;
 
 #[test]
@@ -38,6 +38,35 @@ fn every_answer_has_one_true_record() {
         assert_eq!(mine.len(), if *status == 200 { 2 } else { 1 }, "{mine:?}");
         let allowed = if *status == 200 { "allow" } else { "deny" };
         assert_eq!(outcome["decision"], allowed, "{outcome}");
+    }
+}
+
+#[test]
+fn a_refusal_tells_what_was_asked_for() {
+    let fixture = Fixture::start(agree);
+    let proof = fixture.proof();
+    let theirs = MESSAGES.replace(OURS, THEIRS);
+    // Target; reason, host, path, operation, account.
+    let cases = [
+        (KEYS, "management_resource", "api.twilio.com", KEYS, "api:Keys:list", Some(OURS)),
+        (&theirs, "account_not_allowed", "api.twilio.com", &theirs, "api:Messages:list", Some(THEIRS)),
+        ("/iam.twilio.com/v1/Keys", "management_resource", "iam.twilio.com", "/v1/Keys", "iam:GetKeys:list", None),
+    ];
+    let mut asked = Vec::new();
+    for (target, ..) in &cases {
+        let mut talk = fixture.talk();
+        talk.send(format!("GET {target} HTTP/1.1\r\nHost: broker:8080\r\n{proof}\r\n"));
+        asked.push(talk.answer().expect("an answer"));
+    }
+    fixture.note_all(&asked);
+    let (records, _) = fixture.end();
+    for ((target, reason, host, path, operation, account), answer) in cases.iter().zip(&asked) {
+        let id = answer.header("sidekey-request-id").expect("an id");
+        let outcome = records.iter().find(|record| record["id"] == id).expect("an outcome");
+        let told = (&outcome["reason"], &outcome["host"], &outcome["path"], &outcome["account"]);
+        assert_eq!(told, (&(*reason).into(), &(*host).into(), &(*path).into(), &(*account).into()), "{target}");
+        assert!(outcome["operation"].as_str().is_some_and(|told| told.starts_with(&operation[..4])), "{outcome}");
+        assert_eq!(outcome["bytes_out"], answer.text().len(), "{outcome}");
     }
 }
 
