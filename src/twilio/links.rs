@@ -33,7 +33,7 @@ pub fn inside(base: &str, url: &str) -> Option<String> {
 }
 
 /// Whether the value of a member is a link, by its name and by what it stands in (OpenAPI 2.6.7, every field whose
-/// example is a URL of one of Twilio's API hosts).
+/// example is a URL of one of Twilio's API hosts; and those of the 2010 API, which are paths as a rule).
 fn is_link(name: &[u8], inside_links: bool, inside_meta: bool) -> bool {
     inside_links
         || matches!(
@@ -49,13 +49,18 @@ fn is_link(name: &[u8], inside_links: bool, inside_meta: bool) -> bool {
                 | b"outbound_resource_url"
                 | b"media_url"
                 | b"redirect_to"
+                | b"uri"
+                | b"first_page_uri"
+                | b"next_page_uri"
+                | b"previous_page_uri"
+                | b"last_page_uri"
         )
         || inside_meta && name.ends_with(b"_url")
 }
 
 /// Whether everything below a member is links.
 fn holds_links(name: &[u8]) -> bool {
-    matches!(name, b"links" | b"resource_links")
+    matches!(name, b"links" | b"resource_links" | b"subresource_uris")
 }
 
 /// Longest link that is rewritten, in bytes; a longer string passes unchanged. Page tokens stay far below.

@@ -56,6 +56,13 @@ const PAGE_INSIDE: &str = r#"{"services": [{"sid": "MG1", "url": "http://broker:
  "key": "https://chat.twilio.com/x"}, "body": "\"url\": \"https://api.twilio.com/2010-04-01\"", "media_url": "https://media.twiliocdn.com/x"}"#;
 
 #[test]
+fn links_of_the_2010_api_stay_inside_too() {
+    let page = r#"{"next_page_uri": "https://api.twilio.com/2010-04-01/x?Page=1", "uri": "/2010-04-01/x", "subresource_uris": {"media": "https://api.twilio.com/2010-04-01/m"}}"#;
+    let inside = r#"{"next_page_uri": "http://broker:8080/2010-04-01/x?Page=1", "uri": "/2010-04-01/x", "subresource_uris": {"media": "http://broker:8080/2010-04-01/m"}}"#;
+    assert_eq!(rewrite(page), inside);
+}
+
+#[test]
 fn only_link_fields_change() {
     assert_eq!(rewrite(PAGE), PAGE_INSIDE);
 }
