@@ -6,7 +6,7 @@ use sidekey::secret::{Secret, Spellings};
 use sidekey_fuzz::SECRET;
 use std::sync::LazyLock;
 
-static SPELLINGS: LazyLock<Spellings> = LazyLock::new(|| Spellings::of(&Secret::from(SECRET.to_owned())));
+static SPELLINGS: LazyLock<Spellings> = LazyLock::new(|| Spellings::of("SK", &Secret::from(SECRET.to_owned())));
 
 fuzz_target!(|input: &[u8]| {
     // The engine can't guess a secret: `$` stands for it.

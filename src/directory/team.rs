@@ -73,7 +73,7 @@ impl Key {
 
     /// What an answer must not contain.
     pub fn spellings(&self) -> &Spellings {
-        self.spellings.get_or_init(|| Spellings::of(&self.secret))
+        self.spellings.get_or_init(|| Spellings::of(&self.sid, &self.secret))
     }
 
     /// Has the processor fetch what a request is sent with, and does not wait for it.

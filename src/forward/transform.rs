@@ -192,7 +192,7 @@ mod tests {
         base: Option<&str>,
         short: bool,
     ) -> Result<Vec<u8>, TestCaseError> {
-        let spellings = Spellings::of(&Secret::from(SECRET.to_owned()));
+        let spellings = Spellings::of("SK", &Secret::from(SECRET.to_owned()));
         let fail = |fault: &'static str| TestCaseError::fail(fault);
         let mut transform = Transform::new(encoding, &spellings, base, short).map_err(fail)?;
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::OnceLock;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Secrets shorter than this are not sought: they would be found everywhere. Twilio's have 32 characters.
 const SHORTEST: usize = 8;
@@ -19,7 +19,8 @@ const SHORTEST: usize = 8;
 const LONG: usize = 4 * 1024;
 
 /// Finds a secret in raw, Base64 (at any offset, so also inside a Basic value), hexadecimal, percent-encoded,
-/// JSON-escaped, XML-escaped and UTF-16 form.
+/// JSON-escaped, XML-escaped and UTF-16 form; and a Basic value that carries it in the same forms, for that is what an
+/// upstream hears.
 pub struct Spellings {
     finder: Finder,
     /// Made for the first long text; `None` within if the secret is too short for it.
@@ -45,7 +46,7 @@ impl Finder {
         builder.extend(patterns).build().map_or_else(
             || {
                 let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns);
-                Self::Automaton(automaton.expect("some thirty short patterns are far below its ceilings"))
+                Self::Automaton(automaton.expect("some sixty short patterns are far below its ceilings"))
             },
             Self::Packed,
         )
@@ -74,41 +75,22 @@ impl fmt::Debug for Spellings {
 }
 
 impl Spellings {
-    /// The spellings of `secret`.
-    pub fn of(secret: &Secret) -> Self {
+    /// The spellings of `secret`, the password of `username` in a Basic value.
+    pub fn of(username: &str, secret: &Secret) -> Self {
         let bytes = secret.expose();
         if bytes.len() < SHORTEST {
             return Self { finder: Finder::Nothing, sieve: OnceLock::new(), patterns: Vec::new(), longest: 0 };
         }
-        let mut patterns = vec![bytes.to_vec()];
-        let hex = hex::encode(bytes);
-        patterns.push(hex.to_uppercase().into_bytes());
-        patterns.push(hex.into_bytes());
-        patterns.push(escaped(bytes, "%", false));
-        patterns.push(escaped(bytes, "%", true));
-        patterns.push(escaped(bytes, "\\u00", false));
-        patterns.push(escaped(bytes, "\\u00", true));
-        patterns.push(bytes.iter().flat_map(|byte| format!("&#{byte};").into_bytes()).collect());
-        patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:x};").into_bytes()).collect());
-        patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:X};").into_bytes()).collect());
-        // UTF-16 in either order of bytes, for what is ASCII: what stands between the first and the last byte is the same.
-        patterns.push(bytes.iter().flat_map(|byte| [0, *byte]).skip(1).collect());
-        for offset in 0..3 {
-            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                let core = base64_core(engine, bytes, offset);
-                patterns.push(core.replace('+', "%2B").replace('/', "%2F").into_bytes());
-                patterns.push(core.replace('+', "%2b").replace('/', "%2f").into_bytes());
-                patterns.push(core.replace('/', "\\/").into_bytes());
-                patterns.push(core.into_bytes());
-            }
-        }
+        let mut patterns = spelled(bytes);
+        // What the name and the colon leave of a group of three is where the secret begins in the value.
+        let sent = Zeroizing::new(base64_core(&STANDARD_NO_PAD, bytes, (username.len() + 1) % 3));
+        patterns.append(&mut spelled(sent.as_bytes()));
         patterns.sort();
         patterns.dedup();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let finder = Finder::of(&patterns);
         Self { finder, sieve: OnceLock::new(), patterns, longest }
     }
-
     /// How many bytes at the end of `text` could be the beginning of a spelling that goes on in the next piece.
     pub fn tail(&self, text: &[u8]) -> usize {
         let from = text.len().saturating_sub(self.longest.saturating_sub(1));
@@ -153,6 +135,33 @@ impl Spellings {
     }
 }
 
+/// Everything that `bytes` can look like.
+fn spelled(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let hex = hex::encode(bytes);
+    let mut patterns = vec![bytes.to_vec()];
+    patterns.push(hex.to_uppercase().into_bytes());
+    patterns.push(hex.into_bytes());
+    patterns.push(escaped(bytes, "%", false));
+    patterns.push(escaped(bytes, "%", true));
+    patterns.push(escaped(bytes, "\\u00", false));
+    patterns.push(escaped(bytes, "\\u00", true));
+    patterns.push(bytes.iter().flat_map(|byte| format!("&#{byte};").into_bytes()).collect());
+    patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:x};").into_bytes()).collect());
+    patterns.push(bytes.iter().flat_map(|byte| format!("&#x{byte:X};").into_bytes()).collect());
+    // UTF-16 in either order of bytes, for what is ASCII: what stands between the first and the last byte is the same.
+    patterns.push(bytes.iter().flat_map(|byte| [0, *byte]).skip(1).collect());
+    for offset in 0..3 {
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let core = base64_core(engine, bytes, offset);
+            patterns.push(core.replace('+', "%2B").replace('/', "%2F").into_bytes());
+            patterns.push(core.replace('+', "%2b").replace('/', "%2f").into_bytes());
+            patterns.push(core.replace('/', "\\/").into_bytes());
+            patterns.push(core.into_bytes());
+        }
+    }
+    patterns
+}
+
 /// Each byte as `prefix` and two hex digits.
 fn escaped(bytes: &[u8], prefix: &str, upper: bool) -> Vec<u8> {
     let mut text = String::with_capacity(bytes.len() * (prefix.len() + 2));
@@ -185,7 +194,7 @@ mod tests {
         fn every_spelling_is_found_and_masked(
             secret in "[A-Za-z0-9+/~?]{32}", before in "[ -~]{0,9}", after in "[ -~]{0,9}"
         ) {
-            let spellings = Spellings::of(&Secret::from(secret.clone()));
+            let spellings = Spellings::of("SK", &Secret::from(secret.clone()));
             let whole = format!("{before}{secret}{after}");
             let spelled = [
                 whole.clone(),
@@ -200,7 +209,19 @@ mod tests {
                 whole.encode_utf16().flat_map(u16::to_le_bytes).map(char::from).collect(),
                 whole.encode_utf16().flat_map(u16::to_be_bytes).map(char::from).collect(),
             ];
-            for text in spelled {
+            let value = STANDARD.encode(format!("SK:{whole}"));
+            let sent = [
+                hex::encode(&value),
+                hex::encode_upper(&value),
+                STANDARD.encode(format!("Basic {value}")),
+                STANDARD.encode(format!("x{value}")),
+                value.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat(),
+                value.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat(),
+                value.encode_utf16().flat_map(u16::to_le_bytes).map(char::from).collect(),
+            ];
+            // Where something stands between the colon and the secret, it stands elsewhere in the value.
+            let sent = sent.into_iter().filter(|_| before.is_empty());
+            for text in spelled.into_iter().chain(sent) {
                 let mut bytes = format!("x{text}y").into_bytes();
                 let length = bytes.len();
                 prop_assert!(spellings.found_in(&bytes), "{}", text);
@@ -231,7 +252,7 @@ mod tests {
             secret in "[A-Za-z0-9+/~?]{15,40}|(ab){16}|a{32}",
             pieces in proptest::collection::vec(any::<(usize, usize, usize)>(), 0..40), long: bool
         ) {
-            let spellings = Spellings::of(&Secret::from(secret));
+            let spellings = Spellings::of("SK", &Secret::from(secret));
             let mut text = hostile(&spellings, &pieces);
             text.resize(text.len().max(LONG), b'.');
             if long {
@@ -251,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_spelling_is_found_wherever_it_stands() {
-        let spellings = Spellings::of(&Secret::from("0123456789abcdefGHIJKLMNOPQRSTUV".to_owned()));
+        let spellings = Spellings::of("SK", &Secret::from("0123456789abcdefGHIJKLMNOPQRSTUV".to_owned()));
         for pattern in &spellings.patterns {
             for at in (0..2 * pattern.len()).chain(LONG - pattern.len()..=LONG) {
                 let mut text = vec![b'a'; LONG + pattern.len()];
@@ -263,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays() {
-        let spellings = Spellings::of(&Secret::from("0123456789abcdef0123456789abcdef".to_owned()));
+        let spellings = Spellings::of("SK", &Secret::from("0123456789abcdef0123456789abcdef".to_owned()));
         let mut text = b"a body that says nothing".to_vec();
         assert!(!spellings.mask(&mut text));
         assert_eq!(text, b"a body that says nothing");
