@@ -4,7 +4,7 @@ use super::Parts;
 use super::answer::Answer;
 use super::dispatch::{admit, answer};
 use super::problem::Problem;
-use crate::net::bind_unix;
+use crate::net::{FOR_OWNER, bind_unix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -110,7 +110,7 @@ impl AdminSocket {
     /// # Errors
     /// Somebody listens there already, or the operating system's word.
     pub fn bind(path: &Path, handle: AdminHandle) -> io::Result<Self> {
-        Ok(Self { listener: UnixListener::from_std(bind_unix(path)?)?, handle })
+        Ok(Self { listener: UnixListener::from_std(bind_unix(path, FOR_OWNER)?)?, handle })
     }
 
     /// Answers until it is dropped.

@@ -1,13 +1,20 @@
 //! Listener sockets.
 
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 /// Connections that wait to be accepted. Bursts of short connections need room; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// Who may connect to a socket whose callers prove themselves: anybody. Whom the kernel names is told apart behind it.
+pub const FOR_ALL: u32 = 0o666;
+
+/// Who may connect to a socket that is its owner's.
+pub const FOR_OWNER: u32 = 0o600;
 
 /// Binds one listener socket per core to the same address; the kernel spreads connections over them.
 ///
@@ -39,11 +46,12 @@ fn socket_at(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds a Unix socket. A stale socket file of a process that is gone is replaced; a live one is not.
+/// Binds a Unix socket that those may connect to whom `mode` lets write it, whatever the umask is. A stale socket file of a
+/// process that is gone is replaced; a live one is not.
 ///
 /// # Errors
 /// `AddrInUse` if somebody listens there, otherwise the operating system's.
-pub fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+pub fn bind_unix(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{}: somebody listens there", path.display())));
     }
@@ -52,6 +60,7 @@ pub fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
         _ => {}
     }
     let listener = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

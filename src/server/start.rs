@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::directory::{Directory, declare};
 use crate::keys::Keeper;
 use crate::metrics::Metrics;
-use crate::net::{bind_tcp, bind_unix};
+use crate::net::{FOR_ALL, bind_tcp, bind_unix};
 use crate::tls::callers::CallerTls;
 use crate::twilio::host::Host;
 use crate::upstream::Connector;
@@ -96,7 +96,9 @@ impl Server {
         let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;
         let (mut tls, tls_at) = bind(listen.tls, cores, "listen.tls")?;
         let unix = match &listen.unix {
-            Some(at) => Some(bind_unix(at).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?),
+            Some(at) => {
+                Some(bind_unix(at, FOR_ALL).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?)
+            }
             None => None,
         };
         let shared = share(config, Arc::clone(&directory), None, clock)?;
