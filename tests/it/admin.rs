@@ -286,6 +286,12 @@ fn a_lost_store_is_said_and_serving_ends_only_when_it_is_too_old() {
     assert_eq!((lost.status, &lost.json()["ready"]), (200, &json!(true)));
     assert_eq!(broker.messages(&world, &token).status, 200, "what is known is served");
     assert_eq!(outcome(&broker.ask_admin("GET", "/v1/teams", "")), (503, "store_unavailable".to_owned()));
+    // Somebody replaces the key meanwhile, and this broker can't hear of it.
+    world.fail("/Messages.json", 1, 401, 20003);
+    assert_eq!(broker.messages(&world, &token).header("sidekey-error"), Some("upstream_rejected_key"));
+    let deaf = state();
+    assert_eq!((deaf.status, &deaf.json()["store"]["state"]), (503, &json!("lost")));
+    assert_eq!(broker.messages(&world, &token).status, 200, "the key is taken again");
     let stale = until("stale");
     assert_eq!((stale.status, &stale.json()["ready"]), (503, &json!(false)));
     assert_eq!(broker.messages(&world, &token).header("sidekey-error"), Some("overloaded"));
