@@ -137,12 +137,11 @@ impl Filter {
             Some(path) => return Err(Failure::failed(format!("{} is not there yet, or no file", path.display()))),
             None => return Err(Failure::failed("the config's audit.file is stdout: name the files to read")),
         };
-        let micros = |seconds: u64| seconds.saturating_mul(1_000_000);
         let query = Query {
             team: self.team,
-            since: self.since.map(micros),
-            // To the end of that second.
-            until: self.until.map(|seconds| micros(seconds).saturating_add(999_999)),
+            since: self.since,
+            // A whole second is meant to its end.
+            until: self.until.map(|at| if at % 1_000_000 == 0 { at.saturating_add(999_999) } else { at }),
             denied: self.denied,
             phase: self.phase,
             operation: self.operation,

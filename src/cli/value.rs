@@ -24,11 +24,12 @@ pub(super) fn public_key(text: &str) -> Result<String, String> {
     if shaped { Ok(text.to_ascii_lowercase()) } else { Err("write a public Ed25519 key: 64 hex digits".to_owned()) }
 }
 
-/// An instant, in seconds since the Unix epoch: RFC 3339, or a duration before now.
+/// An instant, in microseconds since the Unix epoch: RFC 3339, or a duration before now.
 pub(super) fn since(text: &str) -> Result<u64, String> {
     if let Some(ago) = config::duration(text) {
-        return Ok(Clock::system().unix_seconds().saturating_sub(ago.as_secs()));
+        let ago = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+        return Ok(Clock::system().unix_micros().saturating_sub(ago));
     }
-    let instant = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_second()).ok());
+    let instant = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
     instant.ok_or_else(|| "write a duration such as 1h or 30d, or a time such as 2026-05-01T00:00:00Z".to_owned())
 }
