@@ -27,8 +27,8 @@ pub(super) struct Control {
     stamp: Stamp,
     /// Chains of cores that an earlier run had and this one has not.
     pub(super) retired: Vec<Head>,
-    /// Why the file that is open begins, until its opening record is in it.
-    pub(super) unopened: Option<Why>,
+    /// Why the file that is open begins, and what was mended in it, until its opening record is in it.
+    pub(super) unopened: Option<(Why, Mended)>,
 }
 
 /// What a start has mended in the file.

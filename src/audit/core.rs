@@ -43,6 +43,8 @@ pub(super) struct Core {
     batch: RefCell<Batch>,
     /// Lines that could not be written and tell what has happened. They go out first.
     backlog: RefCell<Batch>,
+    /// Lines were kept back, and no batch has been kept since.
+    behind: Cell<bool>,
     /// Room for the next batch, while the scribe has one.
     spare: RefCell<Batch>,
     /// Notes of requests that have ended, for the next ones.
@@ -77,6 +79,7 @@ impl Core {
             waiters: RefCell::default(),
             batch: RefCell::default(),
             backlog: RefCell::default(),
+            behind: Cell::new(false),
             spare: RefCell::default(),
             blank: RefCell::default(),
             flight: Cell::default(),
@@ -114,8 +117,10 @@ impl Core {
             }
             return Kept::settled(self.clone(), self.unkept());
         }
-        // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others do.
-        if self.shared.durability == Durability::Buffered && gathered < 2 * BUFFERED_BYTES {
+        // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others do. So they
+        // do while the trail is behind: on a disk that takes a little now and then, what passed meanwhile would be lost.
+        let passes = gathered < 2 * BUFFERED_BYTES && !self.behind.get();
+        if self.shared.durability == Durability::Buffered && passes {
             self.push(kind, NOBODY, unix_micros, render);
             return Kept::settled(self.clone(), Ok(()));
         }
@@ -195,7 +200,10 @@ impl Core {
     /// Tells whoever waits how a batch went. `false`: it must go again.
     fn settle(&self, batch: &mut Batch, appended: Appended) -> bool {
         match appended {
-            Appended::Kept => self.tell(batch.places(), Ok(())),
+            Appended::Kept => {
+                self.behind.set(false);
+                self.tell(batch.places(), Ok(()));
+            }
             Appended::Busy | Appended::Removed => return false,
             Appended::Unsynced | Appended::Failed => {
                 self.count_unkept(batch.intents_waiting());
@@ -269,6 +277,7 @@ impl Core {
     }
 
     fn hold_back(&self, batch: &mut Batch) {
+        self.behind.set(true);
         let lost = batch.hold_back(&mut self.backlog.borrow_mut(), self.shared.mode == AuditMode::BestEffort);
         add(&self.shared.health.lost, lost);
     }

@@ -63,10 +63,16 @@ pub(super) fn try_recover(shared: &Shared, before: State) -> io::Result<()> {
             write_to_old(shared, &mut slots);
         }
         reopen(shared, &mut slots, why)?;
-    } else if matches!(shared.place, Place::File { .. }) && is_empty(&slots[0]) {
-        // The disk was full when the file was begun.
-        let why = shared.control().unopened.unwrap_or(Why::Restart);
-        reopen(shared, &mut slots, why)?;
+    } else {
+        // The disk was full when the file was begun, or somebody has emptied it since.
+        let unopened = shared.control().unopened.clone();
+        match unopened {
+            Some((why, mended)) => begin(shared, &mut slots, why, &mended)?,
+            None if matches!(shared.place, Place::File { .. }) && is_empty(&slots[0]) => {
+                reopen(shared, &mut slots, Why::Restart)?;
+            }
+            None => {}
+        }
     }
     let State::Down(trouble) = before else { return Ok(()) };
     let counts = shared.health.counts();
@@ -119,10 +125,7 @@ pub(super) fn reopen(shared: &Shared, slots: &mut Slots<'_>, why: Why) -> io::Re
     for head in &mut shared.control().retired {
         head.end = 0;
     }
-    shared.control().unopened = Some(why);
-    begin(shared, slots, why, &Mended::default())?;
-    shared.control().unopened = None;
-    Ok(())
+    begin(shared, slots, why, &Mended::default())
 }
 
 fn is_empty(slot: &Slot) -> bool {
@@ -141,12 +144,13 @@ fn set_aside(path: &Path, now: u64) -> io::Result<()> {
     }
 }
 
-/// Locks the file against other processes and writes the record that begins it.
+/// Locks the file against other processes and writes the record that begins it; until it is written, the trail is unopened.
 pub(super) fn begin(shared: &Shared, slots: &mut Slots<'_>, why: Why, mended: &Mended) -> io::Result<()> {
     if let Place::File { .. } = &shared.place {
         // A `verify` may hold it for a moment.
         lock(&slots[0].file, &shared.clock, Duration::from_millis(250))?;
     }
+    shared.control().unopened = Some((why, mended.clone()));
     let heads: Vec<Head> = slots.iter().map(|slot| slot.head).collect();
     let batch = shared.control().opening(shared.clock.unix_micros(), why, &heads, mended);
     slots[0].write(&batch)?;
@@ -157,6 +161,7 @@ pub(super) fn begin(shared: &Shared, slots: &mut Slots<'_>, why: Why, mended: &M
     let root = slots[0].head.digest;
     // A chain without a line is rooted in the newest opening.
     slots.iter_mut().filter(|slot| slot.head.seq == 0).for_each(|slot| slot.head.digest = root);
+    shared.control().unopened = None;
     Ok(())
 }
 

@@ -49,7 +49,10 @@ impl Place {
         let flags = OFlags::APPEND | OFlags::CLOEXEC;
         match self {
             Self::File { name, .. } => {
-                Ok(rustix::fs::openat(CWD, name, flags | OFlags::CREATE | OFlags::WRONLY, mode)?.into())
+                // A FIFO in its place must neither be waited for nor be taken for the trail, and `/dev/null` not either.
+                let flags = flags | OFlags::CREATE | OFlags::WRONLY | OFlags::NONBLOCK;
+                let file = File::from(rustix::fs::openat(CWD, name, flags, mode)?);
+                if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file any more")) }
             }
             Self::Stream(None) => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
             // A FIFO opened for both does not block until someone reads.

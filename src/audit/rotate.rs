@@ -70,6 +70,33 @@ pub(super) fn every(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The newest of [`others`].
+pub(super) fn renamed(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut newest = None;
+    for file in others(path)? {
+        newest = newest.max(Some((fs::metadata(&file)?.modified()?, file)));
+    }
+    Ok(newest.map(|(_, file)| file))
+}
+
+/// Files that begin with the name of `path` and are none that sidekey has rotated or set aside: somebody else may have renamed
+/// the trail to one of them, as `logrotate` does.
+pub(super) fn others(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder(path))? {
+        let entry = entry?;
+        let found = folder(path).join(entry.file_name());
+        let suffix = entry.file_name().to_str().and_then(|other| other.strip_prefix(name).map(str::to_owned));
+        let theirs = suffix.is_some_and(|suffix| !suffix.is_empty() && !is_suffix(&suffix));
+        let aside = found.extension().is_some_and(|extension| extension == "foreign" || extension == "part");
+        if theirs && !aside && is_file(&entry) {
+            files.push(found);
+        }
+    }
+    Ok(files)
+}
+
 /// A file, or a link to one: opening a pipe would wait for its other end.
 fn is_file(entry: &fs::DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| {

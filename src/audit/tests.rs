@@ -327,10 +327,147 @@ impl Drop for Unmount {
 }
 
 #[test]
-fn a_broker_does_not_start_without_its_audit() {
-    // The opening record itself can't be written.
-    let fault = Trail::open(&config(Path::new("/dev/full")), 1, Clock::system()).expect_err("no space");
-    assert_eq!(fault.kind(), std::io::ErrorKind::StorageFull);
+fn a_broker_does_not_start_without_a_place_for_its_audit() {
+    let place = place();
+    let fault = Trail::open(&config(&place.file.join("deeper")), 1, Clock::system()).expect_err("no folder");
+    assert_eq!(fault.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_broker_that_starts_on_a_full_disk_refuses_and_recovers() {
+    run(&config(Path::new("/dev/full")), async |trail, recorder| {
+        request(&recorder, 1).await.expect_err("no space");
+        assert_eq!(trail.trouble(), Some(Trouble::Full));
+    });
+    for earlier in [false, true] {
+        let place = place();
+        let disk = place.file.with_file_name("disk");
+        let Some(_mounted) = small_disk(&disk) else { return };
+        let file = disk.join("audit.jsonl");
+        if earlier {
+            fs::write(&file, ends_with_its_page()).expect("fits");
+        }
+        let filler = disk.join("filler");
+        // As much as there is.
+        let _ = fs::write(&filler, vec![0; 80 << 10]);
+        // A key that is made beside the file must be made: without one, numbers would stand in it as they are.
+        let with_key =
+            Audit { hash_key: Some(crate::secret::Secret::new(*b"a key of 32 bytes, more or less.")), ..config(&file) };
+        run(&with_key, async |trail, recorder| {
+            request(&recorder, 2).await.expect_err("no space");
+            assert_eq!(trail.trouble(), Some(Trouble::Full));
+            fs::remove_file(&filler).expect("removed");
+            recovered(&recorder, trail).await;
+        });
+        assert_eq!(phases_of(&file, 2), (0, 1));
+        assert_eq!(whole(std::slice::from_ref(&file)).end, End::Closed);
+        let opened = fs::read_to_string(&file).expect("readable").matches("\"phase\":\"open\"").count();
+        assert_eq!(opened, if earlier { 2 } else { 1 });
+    }
+}
+
+/// A trail whose last page has no room for another record.
+fn ends_with_its_page() -> Vec<u8> {
+    let with = |pad: usize| {
+        let place = place();
+        run(&config(&place.file), async |_, recorder| {
+            let facts = Facts { path: &b"/a".repeat(pad), ..Facts::default() };
+            let mut guard = recorder.open(RequestId::new(1), Peer::Unix);
+            guard.intent(&facts).await.expect("kept");
+            guard.outcome(&Outcome::default()).await.expect("kept");
+        });
+        fs::read(&place.file).expect("readable")
+    };
+    // The path stands in both records.
+    let trail = with(1 + (4096 - with(1).len() % 4096).saturating_sub(60) / 4);
+    assert!(4096 - trail.len() % 4096 < 100, "{}", trail.len());
+    trail
+}
+
+#[test]
+fn what_a_disk_that_takes_a_little_now_and_then_can_not_keep_does_not_pass() {
+    let place = place();
+    let disk = place.file.with_file_name("disk");
+    let Some(_mounted) = small_disk(&disk) else { return };
+    let file = disk.join("audit.jsonl");
+    let buffered = Audit { durability: Durability::Buffered, ..config(&file) };
+    let pad = b"/a".repeat(750);
+    let mut passed = Vec::new();
+    run(&buffered, async |trail, recorder| {
+        let filler = disk.join("filler");
+        fs::write(&filler, vec![0; 56 << 10]).expect("fits");
+        let facts = Facts { path: &pad, ..Facts::default() };
+        let freed = |pages: u64| {
+            let file = fs::OpenOptions::new().write(true).open(&filler).expect("there");
+            file.set_len((14 - pages.min(14)) << 12).expect("smaller");
+        };
+        let began = std::time::Instant::now();
+        for number in 1000.. {
+            // All the while more is asked than the disk takes, of which a page is free again now and then.
+            let mut guard = recorder.open(RequestId::new(number), Peer::Unix);
+            if guard.intent(&facts).await.is_ok() {
+                passed.push(number);
+                drop(guard.outcome(&Outcome { status: 200, ..Outcome::default() }));
+            } else {
+                let denial = Denial { status: 503, reason: "audit_unavailable", ..Denial::default() };
+                drop(guard.deny(&Facts::default(), &denial));
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+            let pages = u64::try_from(began.elapsed().as_millis() / 200).expect("few");
+            if pages > 14 {
+                break;
+            }
+            freed(pages);
+        }
+        std::process::Command::new("mount").args(["-o", "remount,size=16m"]).arg(&disk).status().expect("runs");
+        recovered(&recorder, trail).await;
+    });
+    let trail = fs::read_to_string(&file).expect("readable");
+    let intents: Vec<_> = trail.lines().filter(|line| line.contains("\"phase\":\"intent\"")).collect();
+    let told = |number: &&u128| intents.iter().any(|line| line.contains(&RequestId::new(**number).to_string()));
+    assert_eq!(passed.iter().filter(|number| !told(number)).count(), 0, "of {} that passed", passed.len());
+    assert!(passed.len() > 10);
+}
+
+#[test]
+fn what_is_no_file_does_not_become_the_trail() {
+    let place = place();
+    let aside = place.file.with_extension("1");
+    run(&config(&place.file), async |trail, recorder| {
+        request(&recorder, 1).await.expect("kept");
+        for pipe in [false, true] {
+            fs::rename(&place.file, place.file.with_extension(if pipe { "2" } else { "1" })).expect("renamed");
+            if pipe {
+                assert!(std::process::Command::new("mkfifo").arg(&place.file).status().expect("runs").success());
+            } else {
+                std::os::unix::fs::symlink("/dev/null", &place.file).expect("made");
+            }
+            while request(&recorder, 2).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(trail.trouble(), Some(Trouble::Failed));
+            fs::remove_file(&place.file).expect("removed");
+            recovered(&recorder, trail).await;
+        }
+    });
+    whole(&[aside, place.file.with_extension("2"), place.file]);
+}
+
+#[test]
+fn a_file_that_was_renamed_between_two_runs_and_its_successor_verify() {
+    let place = place();
+    let aside = [place.file.with_extension("jsonl.1"), place.file.with_extension("jsonl.2")];
+    for (run_, name) in aside.iter().map(Some).chain([None]).enumerate() {
+        run(&config(&place.file), async |_, recorder| request(&recorder, run_ as u128).await.expect("kept"));
+        if let Some(name) = name {
+            fs::rename(&place.file, name).expect("renamed");
+        }
+    }
+    let [first, second] = aside;
+    // The pattern for the trail's names meets a copy that is being made as well.
+    let partial = place.file.with_extension("jsonl.20260131T235959.000001Z.gz.part");
+    fs::write(&partial, b"\x1f\x8b half of it").expect("written");
+    assert_eq!(whole(&[place.file.clone(), partial, second, first]).files.len(), 3);
 }
 
 #[test]

@@ -94,7 +94,10 @@ impl Trail {
             rotation_due: AtomicBool::new(false),
             closed: Arc::default(),
         });
-        begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended)?;
+        let begun = begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended);
+        if let Err(fault) = begun {
+            begin_later(&shared, fault)?;
+        }
         warden::start(&shared, asked, config.retention, config.max_age)?;
         Scribe::start(&shared)?;
         Ok(Self(Way::Own(shared)))
@@ -222,6 +225,18 @@ impl Drop for Shared {
     }
 }
 
+/// A file that takes no record now may take some later: a broker that starts on a full disk does what one does whose disk
+/// became full. Whatever else is wrong is the start's to tell.
+fn begin_later(shared: &Shared, fault: io::Error) -> io::Result<()> {
+    let trouble = Trouble::of(&fault);
+    if trouble != Trouble::Full {
+        return Err(fault);
+    }
+    tracing::error!(%fault, "the audit trail can't be begun");
+    shared.fault(trouble);
+    Ok(())
+}
+
 /// Opens the file and locks it against other processes. One that was rotated away while this waited is let go.
 fn open_and_lock(place: &Place, clock: &Clock) -> io::Result<File> {
     loop {
@@ -258,10 +273,22 @@ fn find_past(path: &Path, file: &File, clock: &Clock) -> io::Result<(Option<Resu
         tracing::warn!(aside = %aside.display(), "the audit file holds no trail: it is set aside");
         fs::rename(path, aside)?;
     }
-    match rotate::rotated(path)?.pop() {
-        Some(last) => Ok((resume_after(rotate::open(&last)?)?, Why::Rotated, nothing)),
-        None => Ok((None, Why::New, nothing)),
+    Ok(match past_of_missing(path)? {
+        Some((past, why)) => (Some(past), why, nothing),
+        None => (None, Why::New, nothing),
+    })
+}
+
+/// Where the chains stand of a trail whose file is not there: it was rotated, or somebody has renamed it since. Of two, the one
+/// that came further.
+fn past_of_missing(path: &Path) -> io::Result<Option<(Resumed, Why)>> {
+    let rotated = rotate::rotated(path)?.pop().map(|file| (file, Why::Rotated));
+    let renamed = rotate::renamed(path)?.map(|file| (file, Why::Renamed));
+    let mut pasts = Vec::new();
+    for (file, why) in rotated.into_iter().chain(renamed) {
+        pasts.extend(resume_after(rotate::open(&file)?)?.map(|past| (past, why)));
     }
+    Ok(pasts.into_iter().max_by_key(|(past, _)| past.heads.get(&0).map(|head| head.seq)))
 }
 
 fn new_trail_id() -> io::Result<TrailId> {
