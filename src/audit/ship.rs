@@ -140,6 +140,8 @@ impl Copier {
         }
         self.sink.send(lines)?;
         self.source.advance();
+        // A place that is far behind must not begin anew with each restart.
+        self.source.save();
         if std::mem::take(&mut self.failing) {
             tracing::info!(to = %self.name, "audit records are being copied again");
         }

@@ -101,11 +101,9 @@ impl Source {
         let saved = saved.as_deref().and_then(|text| text.trim().split_once(' '));
         let saved = saved.and_then(|(number, offset)| Some((number.parse().ok()?, offset.parse().ok()?)));
         let (number, offset): (u64, u64) = saved.unwrap_or_default();
-        for file in files(&self.path)? {
-            match opening(&file)? {
-                Some(own) if own == number => return self.open(&file, offset),
-                Some(own) if own > number => return self.open(&file, 0),
-                _ => {}
+        for (own, file) in spool(&self.path)? {
+            if own >= number {
+                return self.open(&file, if own == number { offset } else { 0 });
             }
         }
         // Nothing is there yet, or another trail began since.
@@ -115,14 +113,12 @@ impl Source {
     /// Goes on with the file after this one. `false`: it is not there yet.
     fn turn_page(&mut self) -> io::Result<bool> {
         let number = self.reading.as_ref().map_or(0, |reading| reading.number);
-        for file in files(&self.path)? {
-            if opening(&file)?.is_some_and(|own| own > number) {
-                self.reading = self.open(&file, 0)?;
-                self.buffer.clear();
-                return Ok(true);
-            }
+        let next = spool(&self.path)?.into_iter().find(|(own, _)| *own > number);
+        if let Some((_, file)) = &next {
+            self.reading = self.open(file, 0)?;
+            self.buffer.clear();
         }
-        Ok(false)
+        Ok(next.is_some())
     }
 
     fn open(&self, path: &Path, offset: u64) -> io::Result<Option<Reading>> {
@@ -174,6 +170,17 @@ impl Source {
             }
         }
     }
+}
+
+/// The trail's files, whoever has given them their names, by the number of their opening record.
+fn spool(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut spool = Vec::new();
+    for file in files(path)?.into_iter().chain(rotate::others(path)?) {
+        spool.extend(opening(&file)?.map(|number| (number, file)));
+    }
+    // Without moving the file itself behind a copy of it.
+    spool.sort_by_key(|(number, _)| *number);
+    Ok(spool)
 }
 
 /// The length of the whole lines at the start, at most a batch unless one line is longer.

@@ -77,10 +77,9 @@ impl Sink for Syslog {
                 messages.iter().try_for_each(|message| socket.send(message).map(drop))
             }
             To::Tcp(address, stream) => {
-                let mut taken = match stream.take() {
-                    Some(stream) => stream,
-                    None => address.connect()?,
-                };
+                // A server may close between two batches, and would hear nothing of what is written to it then.
+                let known = stream.take().and_then(|mut stream| (!stream.has_ended()).then_some(stream));
+                let mut taken = known.map_or_else(|| address.connect(), Ok)?;
                 let mut framed = Vec::with_capacity(lines.len() * 2);
                 for message in messages {
                     write!(framed, "{} ", message.len())?;

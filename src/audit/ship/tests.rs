@@ -115,6 +115,55 @@ fn an_absent_place_loses_nothing_through_restarts_and_rotations() {
 }
 
 #[test]
+fn files_that_somebody_renames_are_copied_all_the_same() {
+    let (_folder, file) = place();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let config = shipping(&file, ShipTo::SyslogTcp("127.0.0.1".into(), port, false));
+    for run in 0..4 {
+        leave(&config, 10 * run, 10);
+        std::fs::rename(&file, file.with_extension(format!("jsonl.{run}"))).expect("renamed");
+    }
+    let messages = syslog_server(TcpListener::bind(("127.0.0.1", port)).expect("bound"));
+    leave(&config, 40, 1);
+    let mut all = until_close(&messages);
+    while !all.iter().any(|text| text.contains("\"subject\":\"40\"")) {
+        all.extend(until_close(&messages));
+    }
+    let mut seen = numbers(&all);
+    seen.dedup();
+    assert_eq!(seen, (0..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_syslog_server_that_closes_between_batches_misses_nothing() {
+    let (_folder, file) = place();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    let (sender, heard) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // One burst, and the end.
+            stream.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all);
+            drop(sender.send(String::from_utf8_lossy(&all).into_owned()));
+        }
+    });
+    let trail = Trail::open(&shipping(&file, ShipTo::SyslogTcp("127.0.0.1".into(), port, false)), 1, Clock::system());
+    let trail = trail.expect("opens");
+    let mut all = String::new();
+    for n in 0..4 {
+        admin(&trail, "number", &n.to_string());
+        while !all.contains(&format!("\"subject\":\"{n}\"")) {
+            all += &heard.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| panic!("{n} was lost: {all}"));
+        }
+    }
+    trail.close();
+}
+
+#[test]
 fn a_collector_gets_log_records_and_is_asked_again() {
     let (_folder, file) = place();
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");

@@ -20,8 +20,40 @@ pub(super) struct Address {
 }
 
 /// Both ways of a connection.
-pub(super) trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+pub(super) trait Stream: Read + Write + Send {
+    /// Whether the other side has ended it, as far as is known here already: what is written to it then is lost.
+    fn has_ended(&mut self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn has_ended(&mut self) -> bool {
+        at_once(self, |stream| stream.peek(&mut [0])).is_some_and(|read| !matches!(read, Ok(1..)))
+    }
+}
+
+impl Stream for StreamOwned<ClientConnection, TcpStream> {
+    fn has_ended(&mut self) -> bool {
+        let Self { conn, sock } = self;
+        while let Some(read) = at_once(sock, |mut stream| conn.read_tls(&mut stream)) {
+            // Session tickets may wait there as well as the end.
+            let more =
+                matches!(read, Ok(1..)) && conn.process_new_packets().is_ok_and(|state| !state.peer_has_closed());
+            if !more {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Reads without waiting; `None` if nothing is there.
+fn at_once(stream: &TcpStream, read: impl FnOnce(&TcpStream) -> io::Result<usize>) -> Option<io::Result<usize>> {
+    let done = stream.set_nonblocking(true).and_then(|()| read(stream));
+    match done.and_then(|bytes| stream.set_nonblocking(false).map(|()| bytes)) {
+        Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => stream.set_nonblocking(false).err().map(Err),
+        done => Some(done),
+    }
+}
 
 impl Address {
     pub(super) fn new(host: &str, port: u16, tls: bool, ca: Option<&Path>) -> io::Result<Self> {
