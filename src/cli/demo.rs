@@ -79,18 +79,23 @@ fn lines(stage: &Stage) -> String {
          client.messages.create({{ to: \"+15005550006\", from: \"+15005550001\", body: \"hello\" }})\
          .then((message) => console.log(message.sid));\n\n"
     );
-    let config = stage.config().display().to_string();
+    let (sidekey, config) = (own_path(), stage.config().display().to_string());
     let _ = write!(
         text,
         "# What an operator does: ask why, replace billing's key, read and verify the audit\n\
-         sidekey explain billing GET {url}/2010-04-01/Accounts/{account}/Keys.json --config {config}\n\
-         sidekey key rotate billing --grace 0s --config {config}\n\
-         sidekey token list --config {config}\n\
-         sidekey audit query --denied --config {config}\n\
-         sidekey audit verify {}\n\n\
+         {sidekey} explain billing GET {url}/2010-04-01/Accounts/{account}/Keys.json --config {config}\n\
+         {sidekey} key rotate billing --grace 0s --config {config}\n\
+         {sidekey} token list --config {config}\n\
+         {sidekey} audit query --denied --config {config}\n\
+         {sidekey} audit verify {}\n\n\
          Ctrl-C ends all of it and removes {}.\n",
         stage.audit().display(),
         stage.folder().display(),
     );
     text
+}
+
+/// How this program is called from anywhere: after `cargo run` no `sidekey` is on the path.
+fn own_path() -> String {
+    std::env::current_exe().map_or_else(|_| "sidekey".to_owned(), |path| path.display().to_string())
 }

@@ -39,17 +39,19 @@ fn what_it_prints_can_be_pasted() {
     let sent =
         ask(broker, "POST", &path, &form, b"To=%2B15005550006&From=%2B15005550001&Body=hello").expect("an answer");
     assert_eq!(sent.status, 201, "{sent:?}");
-    let explain = demo.told("sidekey explain ");
+    // Called by its path: a newcomer has no `sidekey` on theirs.
+    let sidekey = std::fs::canonicalize(env!("CARGO_BIN_EXE_sidekey")).expect("it is built");
+    let told = |demo: &mut Running, command: &str| demo.told(&format!("{} {command} ", sidekey.display()));
+    let explain = told(&mut demo, "explain");
     let explained = run(Path::new("."), &[&["explain"], &explain.split(' ').collect::<Vec<_>>()[..]].concat());
     assert_eq!(explained.code, Some(1), "{explained:?}");
     assert!(explained.stdout.starts_with("deny (management_resource)"), "{explained:?}");
-    let commands =
-        [demo.told("sidekey key rotate "), demo.told("sidekey token list "), demo.told("sidekey audit query ")];
+    let commands = ["key rotate", "token list", "audit query"].map(|command| told(&mut demo, command));
     for (command, rest) in [["key", "rotate"], ["token", "list"], ["audit", "query"]].iter().zip(&commands) {
         let ended = run(Path::new("."), &[&command[..], &rest.split(' ').collect::<Vec<_>>()].concat());
         assert_eq!(ended.code, Some(0), "{command:?} {ended:?}");
     }
-    let verified = run(Path::new("."), &["audit", "verify", &demo.told("sidekey audit verify ")]);
+    let verified = run(Path::new("."), &["audit", "verify", &told(&mut demo, "audit verify")]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
     demo.told("Ctrl-C");
     assert!(token.starts_with("skt"));
