@@ -1,6 +1,7 @@
 //! Bodies of the admin API, read strictly: unknown names are errors, and every error says where.
 
 use super::problem::Problem;
+use super::rules::{self, Idle};
 use crate::config::{self, Kind, TeamPolicy};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::keys::access_token::GRANTS;
@@ -126,6 +127,11 @@ impl TeamChange {
             && let Some(odd) = grants.iter().find(|grant| !GRANTS.contains(&grant.as_str()))
         {
             return Err(Problem::invalid(format!("grants: {odd:?} is none of {}", GRANTS.join(", "))));
+        }
+        if let Some(Idle { rule, list, why }) =
+            self.policy.as_ref().and_then(|policy| rules::idle(policy).into_iter().next())
+        {
+            return Err(Problem::invalid(format!("policy.{list}: {rule:?} {why}; {}", rules::MEND)));
         }
         let rotate_every = match self.rotate_every {
             Given::Is(text) => match duration("rotate_every", &text)? {
@@ -259,6 +265,7 @@ mod tests {
         assert!(team(r#"{"name":"-"}"#).starts_with("name:"));
         assert!(team(r#"{"name":"a","accounts":["AC1"]}"#).starts_with("accounts:"));
         assert!(team(r#"{"name":"a","grants":["sync"]}"#).starts_with("grants:"));
+        assert!(team(r#"{"name":"a","policy":{"deny":["api:Massages:delete"]}}"#).starts_with("policy.deny:"));
         assert!(team(r#"{"name":"a","rotate_every":"soon"}"#).starts_with("rotate_every:"));
     }
 }

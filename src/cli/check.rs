@@ -3,10 +3,10 @@
 mod files;
 
 use super::{Context, Failure};
+use crate::admin::rules::{self, Idle};
 use crate::config::{self, Config, Fault, Faults};
 use crate::store::{Store, StoreError};
-use crate::twilio::management::fits;
-use crate::twilio::{Host, operations};
+use crate::twilio::Host;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -78,12 +78,8 @@ fn idle(config: &Config, file: &Path) -> Vec<Fault> {
         note("upstream.hosts", what, "remove it, or mend its spelling");
     }
     for team in &config.teams {
-        let lists = [&team.policy.open, &team.policy.allow, &team.policy.deny];
-        for pattern in lists.into_iter().flatten() {
-            if !operations::all().any(|operation| fits(pattern, operation.name())) && !pattern.contains("unknown") {
-                let what = format!("`{pattern}` of team `{}` fits no operation", team.name);
-                note("team.policy", what, "`sidekey explain` prints the names of operations");
-            }
+        for Idle { rule, why, .. } in rules::idle(&team.policy) {
+            note("team.policy", format!("`{rule}` of team `{}` {why}", team.name), rules::MEND);
         }
     }
     idle

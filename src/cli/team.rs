@@ -2,7 +2,8 @@
 
 use super::stored::{table, with_life, with_record, with_store, with_team_record};
 use super::{Context, Failure, value};
-use crate::config::Kind;
+use crate::admin::rules::{self, Idle};
+use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
 use crate::keys::access_token::GRANTS;
 use crate::keys::view::{TeamBrief, TeamFull};
@@ -88,6 +89,18 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Refuses a rule that can have no effect: nobody is to think something denied that is not.
+    fn check(&self) -> Result<(), Failure> {
+        let given = |list: &[String]| list.iter().filter(|rule| !rule.is_empty()).cloned().collect();
+        let policy = TeamPolicy { open: given(&self.open), allow: given(&self.allow), deny: given(&self.deny) };
+        let told: Vec<String> =
+            rules::idle(&policy).iter().map(|Idle { rule, list, why }| format!("--{list} '{rule}' {why}")).collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("nothing was done: {}; {}", told.join("; "), rules::MEND)))
+    }
+
     /// Puts what is named into a team.
     fn apply(&self, team: &mut TeamRow) {
         if !self.accounts.is_empty() {
@@ -122,6 +135,7 @@ fn grant(text: &str) -> Result<String, String> {
 pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Create { name, master, settings } => {
+            settings.check()?;
             let mut team = TeamRow::new(name);
             team.kind = if master { Kind::Master } else { Kind::Standard };
             settings.apply(&mut team);
@@ -130,6 +144,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
+            settings.check()?;
             let change = |team: &mut TeamRow| settings.apply(team);
             let work = async |store: Store| store.change_team(&name, change).await;
             let team = with_record(context, "team.change", name.as_str(), work)?;

@@ -114,6 +114,11 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     TABLE.operations.iter().filter(|operation| operation.known == Known::Operation)
 }
 
+/// Every name that a lookup can come to, those that stand for what is not in the table too.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.operations.iter().chain(&TABLE.unknown).map(Operation::name)
+}
+
 /// Reads the table now, so that no request waits for it.
 pub fn prepare() {
     LazyLock::force(&TABLE);

@@ -67,6 +67,25 @@ fn a_team_takes_settings_and_explain_hears_them() {
 }
 
 #[test]
+fn a_rule_that_fits_no_operation_is_refused() {
+    let world = World::new();
+    let rules = ["--deny", "api:Massages:delete", "--open", "api:Keys:create", "--allow", "foo"];
+    let told = world.refused(&[&["team", "create", "billing"], rules.as_slice()].concat());
+    for part in [
+        "--deny 'api:Massages:delete' fits no operation",
+        "--open 'api:Keys:create' opens nothing",
+        "--allow 'foo' fits no operation",
+        "`sidekey explain TEAM METHOD URL` prints the names",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(world.json(&["team", "list"]), json!([]), "nothing was done");
+    world.json(&["team", "create", "billing", "--deny", "api:Messages:*"]);
+    assert!(world.refused(&["team", "set", "billing", "--deny", "api:Massages:*"]).contains("fits no operation"));
+    assert_eq!(world.json(&["team", "show", "billing"])["policy"]["deny"], json!(["api:Messages:*"]));
+}
+
+#[test]
 fn tokens_are_issued_listed_and_revoked() {
     let world = with_team();
     let issued = world.json(&["token", "issue", "billing", "--name", "laptop", "--expires", "90d"]);
