@@ -48,7 +48,8 @@ pub(super) fn name(from: &config::RootKey) -> String {
 fn read_file(path: &Path) -> Result<RootKey> {
     let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
         let hint = if error.kind() == ErrorKind::NotFound {
-            "; it is never made anew for a store that exists: restore it from your copy"
+            "; it is never made anew for a store that exists: restore it from your copy. For a new PostgreSQL store make it \
+             once (openssl rand -base64 32 > FILE; chmod 600 FILE) and give every replica that same file"
         } else {
             ""
         };

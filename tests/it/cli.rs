@@ -119,6 +119,24 @@ fn check_says_that_the_root_key_does_not_open_the_store() {
     assert_eq!(run(folder.path(), &["check"]).code, Some(0));
 }
 
+/// Its first start: nothing has made a root key, and there is no copy of one.
+#[test]
+fn a_shared_store_without_a_root_key_is_told_how_one_is_made() {
+    let folder = empty();
+    let text = "[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                [store]\nurl = \"postgres://127.0.0.1:1/sidekey\"\nroot_key = \"file:sidekey.key\"\n";
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let ended = run(folder.path(), &["check"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("openssl rand -base64 32 > FILE; chmod 600 FILE"), "{ended:?}");
+    std::fs::write(folder.path().join("sidekey.key"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+        .expect("a file");
+    std::fs::set_permissions(folder.path().join("sidekey.key"), std::fs::Permissions::from_mode(0o600))
+        .expect("its mode");
+    let ended = run(folder.path(), &["check"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+}
+
 #[test]
 fn what_is_unwise_is_warned_of_and_allowed() {
     let folder = empty();
