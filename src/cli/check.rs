@@ -4,8 +4,12 @@ mod files;
 
 use super::{Context, Failure};
 use crate::admin::rules::{self, Idle};
+use crate::clock::Clock;
 use crate::config::{self, Config, Fault, Faults};
+use crate::keys::view::moment;
 use crate::store::{Store, StoreError};
+use crate::tls::files::certificates;
+use crate::tls::identity::PeerIdentity;
 use crate::twilio::Host;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -31,7 +35,23 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
 
 /// Reads a config and looks into the files that it names: what a broker wants to know before it uses one.
 pub(super) fn load(path: &Path) -> Result<Config, Faults> {
-    config::load_whole(path, |named| files::faults(named, path))
+    let mut config = config::load_whole(path, |named| files::faults(named, path))?;
+    config.warnings.extend(ended(&config, path));
+    Ok(config)
+}
+
+/// A certificate of `[tls]` past its end. It is served all the same: callers that check refuse it themselves, and the other
+/// listeners need none.
+fn ended(config: &Config, file: &Path) -> Option<Fault> {
+    let cert = &config.tls.as_ref()?.cert;
+    let end = PeerIdentity::of(certificates(cert).ok()?.first()?).not_after();
+    (end <= Clock::system().unix_seconds()).then(|| Fault {
+        file: file.to_owned(),
+        line: None,
+        at: "tls.cert".to_owned(),
+        what: format!("{} ended at {}, and callers refuse it", cert.display(), moment(end)),
+        mend: "put its successor there, with its key; it is taken over without a restart".to_owned(),
+    })
 }
 
 fn refuse(context: &Context, faults: Faults) -> Result<(), Failure> {

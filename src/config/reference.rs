@@ -120,10 +120,7 @@ fn follow(entry: &Entry<'_, '_>) -> Result<Zeroizing<Vec<u8>>, Wrong> {
             let (mut bytes, mode) = read_file(&path, MAX_SECRET).map_err(|what| {
                 Wrong::new(format!("{} can't be read: {what}", file(spelled, &path)), "make it readable to sidekey")
             })?;
-            if mode & 0o007 != 0 || mode & 0o020 != 0 {
-                let what = format!("{} is open to others (mode {:03o})", file(spelled, &path), mode & 0o777);
-                entry.warn(Wrong::new(what, "chmod 600 it"));
-            }
+            warn_if_open(entry, &file(spelled, &path), mode);
             entry.gather.sources.borrow_mut().push(path);
             // Editors and `echo` end a file with a line break; it is not part of the secret.
             let end =
@@ -131,6 +128,13 @@ fn follow(entry: &Entry<'_, '_>) -> Result<Zeroizing<Vec<u8>>, Wrong> {
             bytes.truncate(end);
             Ok(bytes)
         }
+    }
+}
+
+/// Warns of a secret file that others can read, or that its group can write.
+pub(super) fn warn_if_open(entry: &Entry<'_, '_>, file: &str, mode: u32) {
+    if mode & 0o027 != 0 {
+        entry.warn(Wrong::new(format!("{file} is open to others (mode {:03o})", mode & 0o777), "chmod 600 it"));
     }
 }
 

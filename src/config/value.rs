@@ -6,6 +6,7 @@ use super::types::Origin;
 use crate::ids::{AccountSid, KeySid, TeamId};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
@@ -168,6 +169,15 @@ pub(super) fn readable(entry: &Entry<'_, '_>) -> Result<PathBuf, Wrong> {
             Err(error) => Err(wrong(&format!("can't be read: {}", reference::words(&error)))),
         },
     }
+}
+
+/// The same for a private key: one that others can read is warned of.
+pub(super) fn private(entry: &Entry<'_, '_>) -> Result<PathBuf, Wrong> {
+    let path = readable(entry)?;
+    if let Ok(facts) = std::fs::metadata(&path) {
+        reference::warn_if_open(entry, &path.display().to_string(), facts.permissions().mode());
+    }
+    Ok(path)
 }
 
 /// Where an upstream is reached. Plain HTTP to another machine is allowed and warned of: keys would travel in clear.

@@ -1,6 +1,9 @@
 //! The config as its writer meets it: `sidekey check` on files that are right, wrong, and wrong in ten ways.
 
 use crate::support::command::{run, run_with};
+use rcgen::{CertificateParams, KeyPair};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// A secret in a wrong place: it must be found in no output.
@@ -196,6 +199,62 @@ policy = { allow = ["api:Messages:*", "api:Mesages:create"], deny = ["api:Calls:
             "`api:Mesages:create` of team `billing` fits no operation",
         ]
     );
+}
+
+/// Neither stops a broker: its other listeners serve, and a key is as secret as its folder.
+#[test]
+fn a_certificate_past_its_end_and_a_key_that_others_read_are_warned_of() {
+    let folder = written(
+        r#"
+[listen]
+tls = "127.0.0.1:0"
+[tls]
+cert = "server.pem"
+key = "server.key"
+[intercept]
+ca_cert = "ca/ca.pem"
+ca_key = "ca/ca.key"
+[upstream]
+account_sid = "AC00000000000000000000000000000001"
+[store]
+url = "sqlite:sidekey.db"
+root_key = "file:sidekey.key"
+"#,
+    );
+    let at = |name: &str| folder.path().join(name);
+    let certificate = |year| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(year, 1, 1));
+        let key = KeyPair::generate().expect("a key");
+        std::fs::write(at("server.pem"), params.self_signed(&key).expect("it signs").pem()).expect("a file");
+        std::fs::write(at("server.key"), key.serialize_pem()).expect("a file");
+    };
+    let mode = |name: &str, mode| std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("its mode");
+    run(folder.path(), &["ca", "init", "ca"]);
+    certificate(2021);
+    mode("server.key", 0o644);
+    mode("ca/ca.key", 0o644);
+    let ended = run(folder.path(), &["check", "--output", "json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told: Vec<String> = ended.json()["warnings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|warning| format!("{}: {}", warning["at"], warning["what"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "tls.key: server.key is open to others (mode 644)",
+            "intercept.ca_key: ca/ca.key is open to others (mode 644)",
+            "tls.cert: server.pem ended at 2021-01-01T00:00:00Z, and callers refuse it",
+        ]
+    );
+    certificate(4000);
+    mode("server.key", 0o600);
+    mode("ca/ca.key", 0o440);
+    let ended = run(folder.path(), &["check"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
 }
 
 #[test]

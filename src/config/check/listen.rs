@@ -68,7 +68,7 @@ pub(super) fn tls(root: &mut Section<'_, '_>) -> Option<Tls> {
     let mut table = root.section("tls")?;
     let cert =
         table.need("cert", "write cert = \"PATH\": a PEM chain, the server's certificate first", value::readable);
-    let key = table.need("key", "write key = \"PATH\": the PEM key of `cert`", value::readable);
+    let key = table.need("key", "write key = \"PATH\": the PEM key of `cert`", value::private);
     let client_ca = table.get("client_ca", value::readable);
     let client_crl = table.get("client_crl", value::readable);
     let words = &[("optional", false), ("required", true)];
@@ -88,7 +88,7 @@ pub(super) fn intercept(root: &mut Section<'_, '_>) -> Option<Intercept> {
     let mut table = root.section("intercept")?;
     let mend = "make both with `sidekey ca init DIR`, then write ca_cert = \"DIR/ca.pem\" and ca_key = \"DIR/ca.key\"";
     let ca_cert = table.need("ca_cert", mend, value::readable);
-    let ca_key = table.need("ca_key", mend, value::readable);
+    let ca_key = table.need("ca_key", mend, value::private);
     let proof_inside = table.or("proof", false, value::one_of(&[("proxy", false), ("inside", true)]));
     table.finish();
     Some(Intercept { ca_cert: ca_cert?, ca_key: ca_key?, proof_inside })
