@@ -419,3 +419,31 @@ proptest! {
         prop_assert!(!faults.contains(&secret), "{}", faults);
     }
 }
+
+#[test]
+fn the_admin_listener_is_warned_of_only_where_a_token_goes_over_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("token"), "0123456789abcdef0123456789abcdef").expect("a file");
+    let warnings = |address: &str, token: &str| {
+        let text = format!("{TEAM}\n[listen]\nproxy='127.0.0.1:0'\nadmin='{address}'\n{token}");
+        let config = parse(&text, &dir.path().join("sidekey.toml"), &environment).expect("it is good");
+        config.warnings.iter().filter(|warning| warning.at == "listen.admin").count()
+    };
+    let token = "[admin]\ntoken='file:token'\n";
+    let told = [("0.0.0.0:9090", token), ("0.0.0.0:9090", ""), ("127.0.0.1:9090", token)].map(|(a, t)| warnings(a, t));
+    assert_eq!(told, [1, 0, 0]);
+}
+
+#[test]
+fn a_stream_without_a_key_for_phone_numbers_is_warned_of() {
+    for (audit, told) in [
+        ("file='-'", 1),
+        ("file='/dev/null'", 1),
+        ("file='-'\nhash_key='env:ROOT'", 0),
+        ("file='audit.jsonl'", 0),
+        ("mode='required'", 0),
+    ] {
+        let config = read(&format!("{TEAM}\n[audit]\n{audit}")).expect(audit);
+        assert_eq!(config.warnings.iter().filter(|warning| warning.at == "audit").count(), told, "{audit}");
+    }
+}

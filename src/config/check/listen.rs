@@ -16,14 +16,20 @@ const SHORT_ADMIN_TOKEN: usize = 22;
 /// `[listen]`; without it, or without a listener for callers and operators, the default proxy address.
 pub(super) fn listen(root: &mut Section<'_, '_>) -> Listen {
     let default = Listen { proxy: Some(defaults::PROXY), tls: None, unix: None, admin_unix: None, admin: None };
+    let has_admin_token = root.has("admin");
     let Some(mut table) = root.section("listen") else { return default };
     let proxy =
         table.get("proxy", |entry| clear(entry, "carries callers' proofs in clear over the network", "use `tls`"));
     let tls = table.get("tls", value::listen);
     let unix = table.get("unix", socket);
     let admin_unix = table.get("admin_unix", socket);
-    let admin = table
-        .get("admin", |entry| clear(entry, "carries the admin token in clear over the network", "listen on 127.0.0.1"));
+    // Without a token it answers probes and metrics alone, which carry none.
+    let admin = table.get("admin", |entry| {
+        if !has_admin_token {
+            return value::listen(entry);
+        }
+        clear(entry, "carries the admin token in clear over the network", "listen on 127.0.0.1")
+    });
     let callers = ["proxy", "tls", "unix"].iter().any(|name| table.has(name));
     if !callers {
         table.fault(Wrong::new("names no listener for callers", format!("add proxy = \"{}\"", defaults::PROXY)));

@@ -110,6 +110,17 @@ pub(super) fn audit(root: &mut Section<'_, '_>) -> Audit {
     audit.max_size = table.or("max_size", audit.max_size, value::size_in(4 << 10..=1 << 40));
     audit.max_age = table.or("max_age", audit.max_age, value::duration_in(Duration::from_secs(1)..=DAY * 3650));
     audit.retention = table.get("retention", value::duration_in(Duration::from_secs(1)..=DAY * 36_500));
+    // Where no file is, no key can be kept beside it.
+    let is_stream = |file: &Option<PathBuf>| match file {
+        None => true,
+        Some(path) => std::fs::metadata(path).is_ok_and(|found| !found.is_file()),
+    };
+    if is_stream(&audit.file) && !table.has("hash_key") {
+        let mend = "write hash_key = \"env:NAME\" or \"file:PATH\": what `openssl rand -base64 32` prints";
+        let what = "is a stream without `hash_key`: each start makes a new key for phone numbers, so that `audit query \
+                    --phone` finds none";
+        table.warn(Wrong::new(what, mend));
+    }
     audit.ship = table.sections("ship").into_iter().filter_map(|section| ship(section, audit.file.is_some())).collect();
     table.finish();
     audit
