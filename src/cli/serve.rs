@@ -7,7 +7,7 @@ use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
 use crate::log;
-use crate::server::{Addresses, Plan, Server};
+use crate::server::{Addresses, FILE_DENIED, PORT_DENIED, Plan, Server, with_mend};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,13 +58,16 @@ fn admin(server: &Server) -> Result<Option<AdminPlace>, Failure> {
     let handle = AdminHandle::new(parts(server, &config));
     let mut place = AdminPlace { tcp: None, unix: None, handle: handle.clone() };
     if let Some(at) = tcp {
-        let fault = |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {error}"));
+        let fault =
+            |error: std::io::Error| Failure::failed(format!("listen.admin {at}: {}", with_mend(&error, PORT_DENIED)));
         let admin = Admin::bind(at, handle.clone()).map_err(fault)?;
         place.tcp = Some(admin.address().map_err(fault)?);
         tokio::spawn(admin.serve());
     }
     if let Some(path) = unix {
-        let fault = |error| Failure::failed(format!("listen.admin_unix {}: {error}", path.display()));
+        let fault = |error: std::io::Error| {
+            Failure::failed(format!("listen.admin_unix {}: {}", path.display(), with_mend(&error, FILE_DENIED)))
+        };
         tokio::spawn(AdminSocket::bind(&path, handle).map_err(fault)?.serve());
         place.unix = Some(path);
     }

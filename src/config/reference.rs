@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 /// Largest secret file, in bytes: Twilio's secrets are 32 characters; keys and connection strings fit many times over.
 const MAX_SECRET: u64 = 64 << 10;
 
+const NO_FILE: &str = "no such file";
+
 const MEND: &str = "write \"env:NAME\" or \"file:PATH\"";
 
 /// Where `env:` references are looked up.
@@ -118,7 +120,9 @@ fn follow(entry: &Entry<'_, '_>) -> Result<Zeroizing<Vec<u8>>, Wrong> {
         },
         Reference::File(path, spelled) => {
             let (mut bytes, mode) = read_file(&path, MAX_SECRET).map_err(|what| {
-                Wrong::new(format!("{} can't be read: {what}", file(spelled, &path)), "make it readable to sidekey")
+                let absent = what == NO_FILE;
+                let mend = if absent { "make it, with the secret alone in it" } else { "make it readable to sidekey" };
+                Wrong::new(format!("{} can't be read: {what}", file(spelled, &path)), mend)
             })?;
             warn_if_open(entry, &file(spelled, &path), mode);
             entry.gather.sources.borrow_mut().push(path);
@@ -159,7 +163,7 @@ fn read_file(path: &Path, max: u64) -> Result<(Zeroizing<Vec<u8>>, u32), String>
 /// An I/O error in plain words.
 pub(super) fn words(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::NotFound => NO_FILE.to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }

@@ -95,7 +95,10 @@ fn references_that_lead_nowhere_are_refused() {
         ("env:BROKEN", "7: team.key.secret: what it refers to holds a line break"),
         ("env:", "7: team.key.secret: `env:` is not followed by a variable's name"),
         ("file:", "7: team.key.secret: `file:` is not followed by a path"),
-        ("file:nowhere/at.all", "7: team.key.secret: /etc/sidekey/nowhere/at.all can't be read: no such file"),
+        (
+            "file:nowhere/at.all",
+            "7: team.key.secret: /etc/sidekey/nowhere/at.all can't be read: no such file; make it, with the secret alone in it",
+        ),
         ("file:d3adb33fcafe0123456789abcdef4567", "7: team.key.secret: the file named here can't be read"),
         ("file:/etc", "7: team.key.secret: /etc can't be read: it is not a regular file"),
     ] {

@@ -16,3 +16,4 @@ mod upkeep;
 mod worker;
 
 pub use start::{Addresses, Plan, Server, StartError};
+pub(crate) use start::{FILE_DENIED, PORT_DENIED, with_mend};

@@ -91,16 +91,20 @@ impl Server {
         let Plan { config, directory } = plan;
         let cores = cores(&config);
         files::raise(config.limits.max_connections);
-        let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| StartError::of("audit.file", e))?;
+        let trail = Trail::open(&config.audit, cores, clock.clone()).map_err(|e| {
+            let place = config.audit.file.as_ref().map_or("-".into(), |path| path.to_string_lossy());
+            StartError::of(&format!("audit.file {place}"), with_mend(&e, FILE_DENIED))
+        })?;
         let listen = config.listen.clone();
         let (mut plain, proxy) = bind(listen.proxy, cores, "listen.proxy")?;
         let (mut tls, tls_at) = bind(listen.tls, cores, "listen.tls")?;
-        let unix = match &listen.unix {
-            Some(at) => {
-                Some(bind_unix(at, FOR_ALL).map_err(|e| StartError::of(&format!("listen.unix {}", at.display()), e))?)
-            }
-            None => None,
-        };
+        let unix =
+            match &listen.unix {
+                Some(at) => Some(bind_unix(at, FOR_ALL).map_err(|e| {
+                    StartError::of(&format!("listen.unix {}", at.display()), with_mend(&e, FILE_DENIED))
+                })?),
+                None => None,
+            };
         let shared = share(config, Arc::clone(&directory), None, clock)?;
         let keeper = keep(&shared, &directory, &trail, clock)?;
         let mut server = Self {
@@ -245,6 +249,23 @@ fn cores(config: &Config) -> usize {
     }
 }
 
+/// What to do where a file is not to be had.
+pub(crate) const FILE_DENIED: &str = "give it and its folder to the user that sidekey runs as";
+/// What to do where a port is not to be had.
+pub(crate) const PORT_DENIED: &str = "a port below 1024 needs CAP_NET_BIND_SERVICE";
+
+/// Why a file or an address can't be had, and what to do; `denied` where the system forbids it.
+pub(crate) fn with_mend(error: &io::Error, denied: &str) -> String {
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has it: end that one, or choose another in the config",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        io::ErrorKind::NotFound => "make its folder",
+        io::ErrorKind::PermissionDenied => denied,
+        _ => return error.to_string(),
+    };
+    format!("{error}; {mend}")
+}
+
 /// A socket for each core, and where they listen.
 fn bind(
     at: Option<SocketAddr>,
@@ -252,7 +273,8 @@ fn bind(
     what: &str,
 ) -> Result<(Vec<std::net::TcpListener>, Option<SocketAddr>), StartError> {
     let Some(at) = at else { return Ok((Vec::new(), None)) };
-    let sockets = bind_tcp(at, cores).map_err(|e| StartError::of(&format!("{what} {at}"), e))?;
+    let sockets =
+        bind_tcp(at, cores).map_err(|e| StartError::of(&format!("{what} {at}"), with_mend(&e, PORT_DENIED)))?;
     let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
     Ok((sockets, bound))
 }

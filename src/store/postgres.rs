@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
@@ -147,7 +147,22 @@ impl Target {
         // The driver's own ceiling covers one address and not the login.
         tokio::time::timeout(2 * CONNECT, connect)
             .await
-            .map_err(|_| StoreError::Unreachable("the database did not answer in time".to_owned()))?
+            .map_err(|_| StoreError::Unreachable("the database did not answer in time".to_owned()))
+            .flatten()
+            .map_err(|error| self.placed(error))
+    }
+
+    /// Says of an error where the database was looked for; never who logs in, nor how.
+    fn placed(&self, error: StoreError) -> StoreError {
+        let StoreError::Unreachable(why) = error else { return error };
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(folder) => folder.display().to_string(),
+        });
+        let ports = self.config.get_ports().iter().map(ToString::to_string);
+        let (hosts, ports) = (hosts.collect::<Vec<_>>().join(","), ports.collect::<Vec<_>>().join(","));
+        let port = if ports.is_empty() { "5432" } else { &ports };
+        StoreError::Unreachable(format!("{hosts} port {port}: {why}; mend store.url, or see to the database"))
     }
 
     async fn connect_over<T>(&self, tls: T, on_notice: Option<Signal>) -> Result<Client>
@@ -285,6 +300,14 @@ mod tests {
         let (plain, wish) = TlsWish::take("host=h user=u sslmode=disable");
         assert_eq!((plain.as_str(), wish.tls), ("host=h user=u", false));
         assert_eq!(TlsWish::take("postgres://h/db").0, "postgres://h/db");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_can_not_be_reached_is_named_without_its_login() {
+        let store = Postgres::new(&Secret::from("postgres://u:hunter2@127.0.0.1:1/db".to_owned())).expect("a string");
+        let text = store.session().await.err().map_or_else(String::new, |error| error.to_string());
+        assert!(text.contains("127.0.0.1 port 1: ") && text.contains("; mend store.url"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn read_if_there(from: &config::RootKey) -> Result<()> {
 pub(super) fn read_or_make(from: &config::RootKey) -> Result<RootKey> {
     let config::RootKey::File(path) = from else { return read(from) };
     match make(path) {
-        Ok(()) => tracing::info!(path = %path.display(), "made the root key of a new store; keep a copy of it apart"),
+        Ok(()) => tracing::warn!("made the root key {}: keep a copy of it apart", path.display()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(StoreError::RootKey(format!("{} can't be made: {error}", path.display()))),
     }

@@ -138,6 +138,34 @@ fn a_shared_store_without_a_root_key_is_told_how_one_is_made() {
 }
 
 #[test]
+fn what_a_broker_can_not_have_at_its_start_is_named_with_its_mend() {
+    let folder = empty();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
+    let at = taken.local_addr().expect("bound");
+    let serve = |text: &str| {
+        std::fs::write(folder.path().join("sidekey.toml"), format!("{TEAM}\n{text}")).expect("a file");
+        let ended = run_with(folder.path(), &["serve"], &[("BILLING", "abcdefghijklmnopqrstuvwxyz012345")]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        ended.stderr
+    };
+    let told = serve(&format!("[listen]\nproxy = \"{at}\"\n"));
+    assert!(told.contains(&format!("listen.proxy {at}: ")) && told.contains("; another process has it: "), "{told}");
+    let told = serve("[audit]\nfile = \"nowhere/audit.jsonl\"\n");
+    assert!(told.contains("audit.file nowhere/audit.jsonl: ") && told.contains("; make its folder"), "{told}");
+}
+
+#[test]
+fn a_new_root_key_is_told_of_once() {
+    let folder = empty();
+    let text = "[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                [store]\nurl = \"sqlite:sidekey.db\"\nroot_key = \"file:sidekey.key\"\n";
+    std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+    let made = run(folder.path(), &["team", "create", "billing"]);
+    assert!(made.stderr.contains("made the root key sidekey.key: keep a copy of it apart"), "{made:?}");
+    assert_eq!(run(folder.path(), &["team", "list"]).stderr, "");
+}
+
+#[test]
 fn what_is_unwise_is_warned_of_and_allowed() {
     let folder = empty();
     let text = TEAM.replace("[[team]]", "url = \"http://twilio.internal\"\n[[team]]");
