@@ -32,7 +32,7 @@ pub(crate) fn idle(policy: &TeamPolicy) -> Vec<Idle<'_>> {
 }
 
 /// Whether a pattern fits anything that a policy is asked about.
-fn is_known(pattern: &str) -> bool {
+pub(crate) fn is_known(pattern: &str) -> bool {
     let minted = |grant| fits(pattern, &format!("sidekey:AccessTokens:{grant}"));
     operations::names().any(|name| fits(pattern, name)) || GRANTS.into_iter().any(minted)
 }

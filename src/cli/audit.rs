@@ -1,6 +1,7 @@
 //! `sidekey audit`: the audit trail.
 
 use super::{Context, Failure, value};
+use crate::admin::rules;
 use crate::audit::verify::{End, Verdict, verify};
 use crate::audit::{self, Query};
 use crate::clock::Clock;
@@ -129,6 +130,10 @@ struct Source {
 
 impl Filter {
     fn read(self, context: &Context) -> Result<(Source, Query), Failure> {
+        // A newer sidekey's trail may name more: nothing is refused.
+        if let Some(name) = self.operation.as_deref().filter(|name| !has_records(name)) {
+            tracing::warn!("--operation '{name}' fits no operation; {}", rules::MEND);
+        }
         // With files named, the config is needed for phone numbers only.
         let config = if self.files.is_empty() || self.phone.is_some() { Some(context.load()?.audit) } else { None };
         let files = match config.as_ref().and_then(|config| config.file.as_deref()) {
@@ -153,6 +158,11 @@ impl Filter {
         };
         Ok((Source { files, config }, query))
     }
+}
+
+/// Whether an operation's name is one that a record can have: Twilio's, or sidekey's own.
+fn has_records(name: &str) -> bool {
+    rules::is_known(name) || name.starts_with("sidekey:")
 }
 
 /// Prints matching records as they are found: lines for people, or one JSON array.

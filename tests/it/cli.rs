@@ -188,6 +188,23 @@ fn commands_of_the_store_say_that_they_need_one() {
 }
 
 #[test]
+fn a_search_for_an_operation_that_there_is_not_is_hinted_at() {
+    let folder = empty();
+    std::fs::write(folder.path().join("audit.jsonl"), "").expect("a file");
+    for (name, hinted) in [
+        ("api:Message:create", true),
+        ("api:Messages:create", false),
+        ("api:Messages:*", false),
+        ("api:unknown", false),
+        ("sidekey:Whoami:fetch", false),
+    ] {
+        let ended = run(folder.path(), &["audit", "query", "--operation", name, "audit.jsonl"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
+        assert_eq!(ended.stderr.contains(&format!("'{name}' fits no operation")), hinted, "{ended:?}");
+    }
+}
+
+#[test]
 fn a_ca_is_made_once_and_shown() {
     let folder = empty();
     let made = run(folder.path(), &["ca", "init", "ca", "--output", "json"]);
