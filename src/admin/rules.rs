@@ -23,10 +23,14 @@ pub(crate) struct Idle<'a> {
 pub(crate) fn idle(policy: &TeamPolicy) -> Vec<Idle<'_>> {
     let lists = [("open", &policy.open), ("allow", &policy.allow), ("deny", &policy.deny)];
     let rules = lists.into_iter().flat_map(|(list, rules)| rules.iter().map(move |rule| (list, rule.as_str())));
-    let reason = |list, rule| match list {
-        _ if !is_known(rule) => Some("fits no operation"),
-        "open" if !can_open(rule) => Some("opens nothing: what it fits is for master teams alone"),
-        _ => None,
+    let reason = |list, rule: &str| match (is_known(rule), list) {
+        // `explain` has a name for making one, and a policy is asked about what is in it.
+        (false, _) if rule.starts_with("sidekey:") => {
+            Some("fits no operation: name a grant, as sidekey:AccessTokens:voice does")
+        }
+        (false, _) => Some("fits no operation"),
+        (true, "open") if !can_open(rule) => Some("opens nothing: what it fits is for master teams alone"),
+        (true, _) => None,
     };
     rules.filter_map(|(list, rule)| reason(list, rule).map(|why| Idle { rule, list, why })).collect()
 }
@@ -58,6 +62,7 @@ mod tests {
                 "sidekey:*",
                 "api:Massages:delete",
                 "api:Messages",
+                "sidekey:AccessTokens:create",
             ]),
         };
         let found: Vec<(&str, &str)> = idle(&policy).iter().map(|idle| (idle.list, idle.rule)).collect();
@@ -67,6 +72,7 @@ mod tests {
             ("allow", "foo"),
             ("deny", "api:Massages:delete"),
             ("deny", "api:Messages"),
+            ("deny", "sidekey:AccessTokens:create"),
         ];
         assert_eq!(found, wanted);
     }

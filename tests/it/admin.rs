@@ -180,6 +180,19 @@ fn changes_are_in_the_audit_and_the_audit_can_be_searched() {
 }
 
 #[test]
+fn a_rule_that_fits_no_operation_is_refused() {
+    let world = World::new();
+    let broker = world.serve();
+    done(&broker, "POST", "/v1/teams", r#"{"name":"billing","policy":{"allow":["api:Messages:*"]}}"#);
+    let refused = broker.ask_admin("PATCH", "/v1/teams/billing", r#"{"policy":{"allow":["api:Massages:*"]}}"#);
+    assert_eq!(outcome(&refused), (400, "invalid".to_owned()));
+    let told = text(&refused.json(), "detail");
+    assert!(told.contains("policy.allow: \"api:Massages:*\" fits no operation; `sidekey explain"), "{told}");
+    let team = done(&broker, "GET", "/v1/teams/billing", "");
+    assert_eq!(team["policy"]["allow"], json!(["api:Messages:*"]));
+}
+
+#[test]
 fn answers_are_as_the_document_says() {
     let world = World::new();
     let broker = world.serve();
