@@ -19,7 +19,7 @@ use super::slot::Slot;
 use super::waiters::AuditUnavailable;
 use super::warden::{self, Job};
 use crate::clock::Clock;
-use crate::config::Audit;
+use crate::config::{Audit, AuditMode};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -132,6 +132,11 @@ impl Trail {
             State::Down(trouble) => Some(trouble),
             State::Up | State::Mending => shared.is_stuck(&[Hand::Scribe, Hand::Warden]).then_some(Trouble::Stuck),
         }
+    }
+
+    /// Whether nothing may be done now that must be recorded: records are required, and can't be kept.
+    pub fn forbids(&self) -> bool {
+        self.own().is_some_and(|shared| shared.mode == AuditMode::Required) && !self.healthy()
     }
 
     /// What was written and what was not, since the process began.

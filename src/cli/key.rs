@@ -78,7 +78,7 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Create { team } => {
-            let key = with_life(context, async |life| {
+            let key = with_life(context, Some(("key.create", team.as_str())), async |life| {
                 life.retire_due().await?;
                 Ok(life.create(&team).await?)
             })?;
@@ -87,18 +87,19 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Import { team, sid, secret_file, restricted } => {
             let secret = read_secret(&secret_file)?;
             let import = async |life: Life| Ok(life.import(&team, sid, &secret, restricted).await?);
-            let key = with_life(context, import)?;
+            let key = with_life(context, Some(("key.import", &format!("{sid} of {team}"))), import)?;
             context.print(&KeyBrief::from(&key), || format!("imported key {sid} for team {team}\n"))
         }
         Command::List { team } => list(team.as_ref(), context),
         Command::Rotate { team, grace } => rotate(&team, grace.unwrap_or(DEFAULT_GRACE), context),
         Command::Revoke { sid } => {
-            with_life(context, async |life| Ok(life.revoke(&sid).await?))?;
+            with_life(context, Some(("key.revoke", sid.as_str())), async |life| Ok(life.revoke(&sid).await?))?;
             let gone = serde_json::json!({ "sid": sid.as_str(), "revoked": true });
             context.print(&gone, || format!("revoked key {sid}\n"))
         }
         Command::Reconcile { delete_orphans } => {
-            let found = with_life(context, async |life| {
+            let asked = delete_orphans.then_some(("key.reconcile", "orphans"));
+            let found = with_life(context, asked, async |life| {
                 if delete_orphans {
                     life.retire_due().await?;
                 }
@@ -110,7 +111,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn rotate(team: &TeamId, grace: Duration, context: &Context) -> Result<(), Failure> {
-    let key = with_life(context, async |life| {
+    let key = with_life(context, Some(("key.rotate", team.as_str())), async |life| {
         life.retire_due().await?;
         let (key, entry) = life.rotate(team, grace).await?;
         if grace <= PATIENCE {

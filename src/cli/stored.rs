@@ -17,15 +17,28 @@ pub(super) fn with_store<T>(
     with_config(context, async |store, _| work(store).await)
 }
 
-/// The same with the life of keys: it speaks to the upstream.
+/// The same with the life of keys: it speaks to the upstream, and records what it does. `asked`, action and subject of a
+/// change, is recorded before: what can't be recorded is not done.
 pub(super) fn with_life<T>(
     context: &Context,
+    asked: Option<(&str, &str)>,
     work: impl AsyncFnOnce(Life) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     with_config(context, async |store, config| {
         let trail = Trail::visit(&config.audit, Clock::system());
+        if let Some(asked) = asked {
+            record_asked(&trail, config, asked).await?;
+        }
         work(Life::new(store, &config.upstream, Clock::system(), Some(trail))).await
     })
+}
+
+async fn record_asked(trail: &Trail, config: &Config, (action, subject): (&str, &str)) -> Result<(), Failure> {
+    let asked = trail.admin_record("", action, subject, "asked").await;
+    if asked.is_err() && config.audit.mode == AuditMode::Required {
+        return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
+    }
+    Ok(())
 }
 
 /// Runs `work` on the store and records it in the audit, before and after: what can't be recorded is not done.
@@ -56,17 +69,15 @@ pub(super) fn with_team_record<T>(
     })
 }
 
-async fn recorded<T>(
+/// Does it, recorded before and after.
+pub(super) async fn recorded<T>(
     store: Store,
     config: &Config,
     (action, subject): (&str, &str),
     work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
     let trail = Trail::visit(&config.audit, Clock::system());
-    let asked = trail.admin_record("", action, subject, "asked").await;
-    if asked.is_err() && config.audit.mode == AuditMode::Required {
-        return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
-    }
+    record_asked(&trail, config, (action, subject)).await?;
     let outcome = work(store).await;
     let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
     // It has happened, recorded or not.

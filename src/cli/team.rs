@@ -5,6 +5,7 @@ use super::{Context, Failure, value};
 use crate::admin::rules::{self, Idle};
 use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
+use crate::keys::Life;
 use crate::keys::access_token::GRANTS;
 use crate::keys::view::{TeamBrief, TeamFull};
 use crate::store::{Store, TeamRow};
@@ -158,7 +159,8 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Disable { name } => disable(&name, true, context),
         Command::Enable { name } => disable(&name, false, context),
         Command::Delete { name } => {
-            with_life(context, async |life| Ok(life.delete_team(&name).await?))?;
+            let delete = async |life: Life| Ok(life.delete_team(&name).await?);
+            with_life(context, Some(("team.delete", name.as_str())), delete)?;
             let gone = serde_json::json!({ "name": name.as_str(), "deleted": true });
             context.print(&gone, || format!("deleted team {name}\n"))
         }

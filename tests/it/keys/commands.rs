@@ -252,3 +252,34 @@ fn a_server_s_address_is_read_strictly() {
         }
     }
 }
+
+#[test]
+fn what_can_not_be_recorded_is_not_done() {
+    let world = with_team();
+    let sid = text(&world.json(&["key", "create", "billing"]), "sid");
+    let stranger = world.upstream.key(sidekey::sandbox::KeyKind::Standard);
+    std::fs::write(world.folder().join("secret"), &stranger.1).expect("writable");
+    std::fs::write(world.folder().join("new.key"), "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=").expect("writable");
+    let before = (world.json(&["key", "list"]), world.json(&["team", "list"]), world.upstream_keys());
+    let config = std::fs::read_to_string(world.folder().join("sidekey.toml")).expect("a config");
+    let nowhere = format!("{config}\n[audit]\nfile = \"nowhere/audit.jsonl\"\n");
+    std::fs::write(world.folder().join("nowhere.toml"), nowhere).expect("a config");
+    let import = ["key", "import", "billing", "--sid", &stranger.0, "--secret-file", "secret"];
+    let commands: [&[&str]; 8] = [
+        &["key", "create", "billing"],
+        &["key", "rotate", "billing", "--grace", "0s"],
+        &["key", "revoke", &sid],
+        &import,
+        &["key", "reconcile", "--delete-orphans"],
+        &["team", "delete", "billing"],
+        &["token", "issue", "billing"],
+        &["store", "rekey", "--new-root-key", "file:new.key"],
+    ];
+    for command in commands {
+        let said = world.refused(&[command, &["--config", "nowhere.toml"]].concat());
+        assert!(said.contains("nothing was done"), "{command:?}: {said}");
+    }
+    let after = (world.json(&["key", "list"]), world.json(&["team", "list"]), world.upstream_keys());
+    assert_eq!(before.2, after.2);
+    assert_eq!((&before.0[0]["sid"], &before.1), (&after.0[0]["sid"], &after.1));
+}
