@@ -297,6 +297,11 @@ async fn tend_once(
     clock: &Clock,
     failed: &mut HashMap<TeamId, Instant>,
 ) -> Result<(), super::LifeError> {
+    if life.is_forbidden() {
+        return Err(super::LifeError::Failed(
+            "the audit can't be written, and what is done must be recorded".to_owned(),
+        ));
+    }
     if life.is_unsettled().await?
         && let Some(lock) = life.store().try_keys_lock().await?
     {
@@ -309,10 +314,12 @@ async fn tend_once(
         if failed.get(&team).is_some_and(|at| now < *at + AGAIN) {
             continue;
         }
-        match life.rotate(&team, grace).await {
-            Ok((key, _)) => {
+        match life.rotate_due(&team, grace, every).await {
+            Ok(key) => {
                 failed.remove(&team);
-                tracing::info!(%team, key = %key.sid, "rotated as scheduled");
+                if let Some(key) = key {
+                    tracing::info!(%team, key = %key.sid, "rotated as scheduled");
+                }
             }
             Err(error) => {
                 tracing::error!(%team, %error, "the scheduled rotation failed; the key in use stays");

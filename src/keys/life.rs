@@ -130,6 +130,28 @@ impl Life {
         Ok((self.new_key(&entry).await?, entry))
     }
 
+    /// Replaces a team's key if its time has come, as [`Life::rotate`] does; `None` if another replica was quicker.
+    pub(super) async fn rotate_due(
+        &self,
+        team: &TeamId,
+        grace: Duration,
+        every: Option<Duration>,
+    ) -> Result<Option<KeyRow>, LifeError> {
+        let lock = self.exclusive().await?;
+        self.recover(&lock).await?;
+        // Asked again under the lock: the one before may have waited for just this rotation.
+        if !self.rotations_due(every).await?.iter().any(|(due, _)| due == team) {
+            return Ok(None);
+        }
+        let entry = self.replace_held(&lock, Op::Rotate, team, grace).await?;
+        self.new_key(&entry).await.map(Some)
+    }
+
+    /// Whether nothing may be changed now: it could not be recorded, and must be.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.trail.as_ref().is_some_and(Trail::forbids)
+    }
+
     /// Takes in a key that was made elsewhere. Speaks to nobody.
     pub async fn import(
         &self,
@@ -223,18 +245,24 @@ impl Life {
     }
 
     async fn replace(&self, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
-        let held = self.upstream();
-        held.keys()?;
+        self.upstream().keys()?;
         let lock = self.exclusive().await?;
         self.recover(&lock).await?;
+        self.replace_held(&lock, op, team, grace).await
+    }
+
+    async fn replace_held(&self, lock: &KeysLock, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
+        let held = self.upstream();
+        let upstream = held.keys()?;
         let permissions = self.store.team(team).await?.key_permissions;
         let entry = self.store.begin_key(op, team, &self.owner).await?;
-        let outcome = self.carry_through(&lock, held.keys()?, entry, (&permissions, grace)).await;
+        let outcome = self.carry_through(lock, upstream, entry, (&permissions, grace)).await;
         let action = if op == Op::Create { "key.create" } else { "key.rotate" };
         match &outcome {
             Ok(entry) => {
                 let sid = entry.new_sid.as_ref().map_or("?", KeySid::as_str);
-                self.record(action, &format!("{sid} of {team}"), "done").await;
+                let instead = entry.old_sid.map(|old| format!(", instead of {old}")).unwrap_or_default();
+                self.record(action, &format!("{sid} of {team}{instead}"), "done").await;
             }
             Err(error) => {
                 self.record(action, team.as_str(), &error.to_string()).await;

@@ -216,7 +216,9 @@ async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -
     let row = teams::one(tx, team).await?.ok_or_else(|| StoreError::unknown("team", team))?;
     let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
     if !tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
-        let text = format!("an interrupted change of {team}'s key can't be settled yet: see `sidekey key list {team}`");
+        let text = format!(
+            "an interrupted change of {team}'s key can't be settled yet: brokers and key commands try again, and their log says what stands against it"
+        );
         return Err(StoreError::Refused(text));
     }
     let held = keys::current(tx, team).await?;
@@ -272,7 +274,9 @@ async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> 
     let change = changes::note_key(tx, &entry.team).await?;
     let step = if retires { Step::Swapped } else { Step::Done };
     advance(tx, entry, step, now).await?;
-    let retire_at = now.saturating_add(grace.as_secs());
+    // Of this second nobody knows how much is over already: the old key lives on for no less than it was granted.
+    let whole = grace.as_secs().saturating_add(u64::from(!grace.is_zero()));
+    let retire_at = now.saturating_add(whole).saturating_add(u64::from(grace.subsec_nanos() > 0));
     let sql = "UPDATE journal SET swapped_by = ?2, swapped_at = ?3, retire_at = ?4 WHERE id = ?1";
     tx.execute(sql, vec![entry.id.into(), change.into(), time(now), time(retire_at)]).await?;
     let old = time(now.saturating_sub(KEPT.as_secs()));

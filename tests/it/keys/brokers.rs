@@ -221,3 +221,54 @@ fn keys_are_rotated_as_scheduled() {
     }
     panic!("the first key is never replaced: {:?}", world.json(&["key", "list"]));
 }
+
+#[test]
+fn a_key_that_is_due_is_replaced_by_one_broker_alone() {
+    let world = World::new();
+    let brokers = [world.serve(), world.serve(), world.serve()];
+    let teams: Vec<String> = (0..6).map(|number| format!("team-{number}")).collect();
+    for team in &teams {
+        world.json(&["team", "create", team, "--rotate-every", "4s"]);
+        world.json(&["key", "create", team]);
+    }
+    std::thread::sleep(std::time::Duration::from_secs(11));
+    drop(brokers);
+    let store = rusqlite::Connection::open(world.folder().join("store.db")).expect("a store");
+    let sql = "SELECT started_at FROM journal WHERE op = 'rotate' AND team = ?1 ORDER BY id";
+    let mut query = store.prepare(sql).expect("a query");
+    for team in &teams {
+        let times: Vec<i64> =
+            query.query_map([team], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("times");
+        assert!(!times.is_empty(), "{team} was never rotated");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 3), "{team}: {times:?}");
+    }
+}
+
+#[test]
+fn a_rotation_that_can_not_be_recorded_waits() {
+    let world = World::new();
+    let broker = world.serve();
+    world.json(&["team", "create", "billing", "--rotate-every", "2s"]);
+    let (file, aside) = (world.folder().join("audit-0.jsonl"), world.folder().join("aside"));
+    std::fs::rename(&file, &aside).expect("renamed");
+    // Neither a trail nor a file that could become one.
+    std::os::unix::fs::symlink("/dev/null", &file).expect("made");
+    let token = world.token("billing");
+    broker.until(&world, &token, 503);
+    let trouble = || broker.ask_admin("GET", "/readyz", "").json()["audit"]["trouble"].clone();
+    while trouble().is_null() {
+        broker.messages(&world, &token);
+    }
+    let sid = text(&world.json(&["key", "create", "billing"]), "sid");
+    let current = || {
+        let keys = world.json(&["key", "list", "billing"]);
+        let keys = keys.as_array().expect("a list");
+        keys.iter().find(|key| key["state"] == "active").map(|key| text(key, "sid"))
+    };
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(current().as_ref(), Some(&sid), "it was rotated unrecorded");
+    std::fs::remove_file(&file).expect("removed");
+    while current().is_none_or(|current| current == sid) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
