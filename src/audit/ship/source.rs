@@ -148,6 +148,11 @@ impl Source {
                 self.buffer.clear();
             }
         }
+        let had = self.buffer.len();
+        // So was, perhaps, what is no whole line here yet, and another stands there now.
+        if matches!(reading.bytes, Bytes::Plain(_)) && had < BATCH {
+            self.buffer.truncate(memchr::memrchr(b'\n', &self.buffer).map_or(0, |newline| newline + 1));
+        }
         let before = self.buffer.len();
         self.buffer.resize(before + BATCH, 0);
         let more = &mut self.buffer[before..];
@@ -156,7 +161,8 @@ impl Source {
             Bytes::Packed(packed) => packed.read(more),
         };
         self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+        read?;
+        Ok(self.buffer.len() > had)
     }
 
     /// Whether the file is no longer the one that is written.

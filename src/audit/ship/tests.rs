@@ -137,6 +137,22 @@ fn files_that_somebody_renames_are_copied_all_the_same() {
 }
 
 #[test]
+fn a_piece_of_a_line_that_is_taken_off_again_is_not_copied() {
+    let (folder, file) = place();
+    leave(&config(&file), 0, 1);
+    let mut source = Source::new(file.clone(), folder.path().join("cursor"), Arc::default());
+    assert!(source.lines().expect("readable").ends_with(b"\n"));
+    source.advance();
+    let length = std::fs::metadata(&file).expect("there").len();
+    let mut out = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
+    out.write_all(b"{\"ts\":\"torn").expect("written");
+    assert_eq!(source.lines().expect("readable"), b"");
+    out.set_len(length).expect("taken off");
+    out.write_all(b"{\"ts\":\"another, and longer\"}\n").expect("written");
+    assert_eq!(source.lines().expect("readable"), b"{\"ts\":\"another, and longer\"}\n");
+}
+
+#[test]
 fn a_syslog_server_that_closes_between_batches_misses_nothing() {
     let (_folder, file) = place();
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
