@@ -151,7 +151,8 @@ fn refuse(reason: Reason, detail: String, done: &Done) -> Failure {
 }
 
 fn dial_failure(error: &DialError) -> Failure {
-    refuse(Reason::UpstreamUnreachable, error.to_string(), &Done::default())
+    let reason = if error.is_own() { Reason::Overloaded } else { Reason::UpstreamUnreachable };
+    refuse(reason, error.to_string(), &Done::default())
 }
 
 impl From<LaneError> for Failed {

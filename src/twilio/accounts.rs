@@ -149,7 +149,18 @@ impl Kind {
         Self::of_ascii(folded.bytes())
     }
 
-    fn of_ascii(name: impl Iterator<Item = u8>) -> Option<Self> {
+    fn of_ascii(name: impl Iterator<Item = u8> + Clone) -> Option<Self> {
+        let cuts = |byte: &u8| matches!(byte, b'[' | b'.');
+        let whole = Self::of_part(name.clone());
+        if whole.is_some() || !name.clone().any(|byte| cuts(&byte)) {
+            return whole;
+        }
+        // `AccountSid[a]` and `AccountSid.a`, as some readers take them apart.
+        let name: Vec<u8> = name.collect();
+        name.split(cuts).find_map(|part| Self::of_part(part.iter().copied()))
+    }
+
+    fn of_part(name: impl Iterator<Item = u8>) -> Option<Self> {
         const LONGEST: usize = 64;
         let mut bare = [0; LONGEST];
         let mut len = 0;

@@ -3,6 +3,7 @@
 use crate::config;
 use crate::net::Stream;
 use crate::tls::upstream::{ALPN_ANY, ALPN_HTTP1, client_config};
+use rustix::io::Errno;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::fmt;
@@ -32,6 +33,15 @@ pub enum DialError {
     Timeout,
     /// The operating system's or TLS's word.
     Io(io::Error),
+}
+
+impl DialError {
+    /// Whether the broker itself has run out of something: no upstream is at fault.
+    pub fn is_own(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+        error.raw_os_error().is_some_and(|code| own.iter().any(|errno| errno.raw_os_error() == code))
+    }
 }
 
 impl fmt::Display for DialError {
@@ -90,5 +100,17 @@ impl Connector {
         let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Dialled { stream: Stream::TlsClient(Box::new(tls)), http2 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_run_out_is_told_from_who_is_not_there() {
+        let of = |errno: Errno| DialError::Io(io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(of(Errno::MFILE).is_own() && of(Errno::ADDRNOTAVAIL).is_own());
+        assert!(!of(Errno::CONNREFUSED).is_own() && !DialError::Timeout.is_own());
     }
 }
