@@ -305,7 +305,7 @@ async fn tend_once(
     if life.is_unsettled().await?
         && let Some(lock) = life.store().try_keys_lock().await?
     {
-        life.recover(&lock).await?;
+        life.recover(&lock, false).await?;
     }
     life.retire_due().await?;
     let every = Some(rotate_every.load(Ordering::Relaxed)).filter(|every| *every > 0).map(Duration::from_secs);

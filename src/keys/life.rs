@@ -5,6 +5,7 @@
 //! taken (`store::journal`), one process at a time takes steps (`store::lock`), and whoever takes the lock first settles
 //! what a dead process left behind (`recover`). A team that had a working key never loses it to a rotation.
 
+use super::recover::Unsettled;
 use super::upstream_keys::{KeysError, Proof, UpstreamKeys};
 use crate::audit::Trail;
 use crate::clock::Clock;
@@ -45,6 +46,7 @@ pub struct Life {
     /// Names this process in the journal.
     pub(super) owner: String,
     pub(super) clock: Clock,
+    pub(super) unsettled: Unsettled,
     trail: Option<Trail>,
 }
 
@@ -103,6 +105,7 @@ impl Life {
             upstream: ArcSwap::from_pointee(UpstreamKeys::new(upstream)),
             owner: hex::encode(number),
             clock,
+            unsettled: Unsettled::default(),
             trail,
         }
     }
@@ -138,7 +141,7 @@ impl Life {
         every: Option<Duration>,
     ) -> Result<Option<KeyRow>, LifeError> {
         let lock = self.exclusive().await?;
-        self.recover(&lock).await?;
+        self.recover(&lock, false).await?;
         // Asked again under the lock: the one before may have waited for just this rotation.
         if !self.rotations_due(every).await?.iter().any(|(due, _)| due == team) {
             return Ok(None);
@@ -247,7 +250,7 @@ impl Life {
     async fn replace(&self, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
         self.upstream().keys()?;
         let lock = self.exclusive().await?;
-        self.recover(&lock).await?;
+        self.recover(&lock, true).await?;
         self.replace_held(&lock, op, team, grace).await
     }
 
@@ -335,13 +338,17 @@ impl Life {
         failed: Option<&KeysError>,
     ) -> Result<(), LifeError> {
         match (&entry.new_sid, failed) {
-            (Some(sid), _) => upstream.delete(sid, entry.restricted).await?,
+            (Some(sid), _) => {
+                upstream.delete(sid, entry.restricted).await?;
+                self.record("key.delete", &format!("{sid} of {}", entry.team), "taken back").await;
+            }
             // Certainly not made.
             (None, Some(KeysError::NotDone(_) | KeysError::NoMaster)) => {}
             (None, _) => {
                 for listed in upstream.list(entry.restricted).await? {
                     if listed.friendly_name.as_deref() == Some(&entry.friendly_name) {
                         upstream.delete(&listed.sid, listed.restricted).await?;
+                        self.record("key.delete", &format!("{} of {}", listed.sid, entry.team), "taken back").await;
                     }
                 }
             }

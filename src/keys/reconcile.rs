@@ -28,7 +28,7 @@ impl Life {
         // While a change is under way, its new key would look like an orphan.
         let lock = self.exclusive().await?;
         if delete_orphans {
-            self.recover(&lock).await?;
+            self.recover(&lock, true).await?;
         }
         let rows = self.store.keys(None).await?;
         let teams = self.store.teams().await?;

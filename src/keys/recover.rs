@@ -1,25 +1,70 @@
 //! What is left to do: entries of processes that died, old keys whose time has come, keys that are due for rotation.
 
 use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError, still};
-use crate::ids::TeamId;
-use crate::store::{Entry, KeysLock, Step, StoreError};
-use std::time::Duration;
+use crate::ids::{KeySid, TeamId};
+use crate::store::{Entry, KeysLock, Op, Step, StoreError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// First and longest wait before an entry that could not be settled is tried again.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// Entries that could not be settled: when they are tried again, and after what wait.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled(Mutex<HashMap<i64, (Instant, Duration)>>);
+
+impl Unsettled {
+    fn is_due(&self, entry: i64, now: Instant) -> bool {
+        self.entries().get(&entry).is_none_or(|(at, _)| now >= *at)
+    }
+
+    /// Notes how a try went; whether that is news.
+    fn tried(&self, entry: i64, now: Instant, settled: bool) -> bool {
+        let mut entries = self.entries();
+        let before = entries.remove(&entry).map(|(_, wait)| wait);
+        if !settled {
+            let wait = before.map_or(WAITS.0, |wait| (wait * 2).min(WAITS.1));
+            entries.insert(entry, (now + wait, wait));
+        }
+        settled || before.is_none()
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (Instant, Duration)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of a change that somebody else had begun.
+fn told(entry: &Entry) -> String {
+    let key = |sid: Option<KeySid>| sid.map_or_else(|| "what was made".to_owned(), |sid| sid.to_string());
+    match (entry.step, entry.op) {
+        (Step::RolledBack, _) => format!("settled: {} is taken back", key(entry.new_sid)),
+        (_, Op::Revoke) => format!("settled: {} is deleted", key(entry.old_sid)),
+        (_, Op::Create | Op::Rotate | Op::Import) => format!("settled: {} is in use", key(entry.new_sid)),
+    }
+}
 
 impl Life {
     /// Settles what dead processes left behind: whoever holds the lock knows that nobody is in the middle of a change.
     /// A key that may have been made is deleted by its name; one that was made is proven and put in use; a deletion is
-    /// done again.
-    pub(super) async fn recover(&self, lock: &KeysLock) -> Result<(), LifeError> {
+    /// done again. What could not be settled is tried again after a while, doubled each time; `now`: whatever was tried last.
+    pub(super) async fn recover(&self, lock: &KeysLock, now: bool) -> Result<(), LifeError> {
         for entry in self.store.unfinished_entries().await? {
-            if entry.step == Step::Swapped {
+            if entry.step == Step::Swapped || !(now || self.unsettled.is_due(entry.id, self.clock.instant())) {
                 continue;
             }
             still(lock)?;
             let Some(entry) = self.take_over(&entry).await? else { continue };
             let subject = format!("change {} of {}'s key", entry.id, entry.team);
             let outcome = self.settle(&entry).await;
-            let result = outcome.as_ref().map_or_else(ToString::to_string, |()| "settled".to_owned());
-            self.record("key.recover", &subject, &result).await;
+            let result = match &outcome {
+                Ok(()) => told(&self.store.entry(entry.id).await?),
+                Err(error) => error.to_string(),
+            };
+            if self.unsettled.tried(entry.id, self.clock.instant(), outcome.is_ok()) {
+                self.record("key.recover", &subject, &result).await;
+            }
             // What the upstream won't settle today must not stand in the way of other teams' keys.
             if let Err(error @ LifeError::Store(_)) = outcome {
                 return Err(error);
@@ -124,5 +169,29 @@ impl Life {
         }
         self.store.key_deleted(entry).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn what_can_not_be_settled_is_tried_less_and_less_and_told_once() {
+        let (unsettled, mut now, mut tries) = (Unsettled::default(), Clock::system().instant(), 0);
+        let end = now + Duration::from_mins(10);
+        while now < end {
+            if unsettled.is_due(1, now) {
+                assert_eq!(unsettled.tried(1, now, false), tries == 0);
+                tries += 1;
+            }
+            now += Duration::from_millis(500);
+        }
+        // After 1, 3, 7, 15, 31 and 63 seconds, and each minute from then on.
+        assert_eq!(tries, 15);
+        assert!(unsettled.is_due(2, now), "another one waits for nothing");
+        assert!(unsettled.tried(1, now, true), "that it is settled is news");
+        assert!(unsettled.is_due(1, now) && unsettled.tried(1, now, false));
     }
 }
