@@ -20,7 +20,7 @@ pub(super) async fn list(parts: &Parts, life: &Life, team: Option<&TeamId>) -> R
 pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, asked) = (input::team(team)?, input::read::<input::NewToken>(body)?);
     let expires = asked.expires.map(|text| input::duration("expires", &text)).transpose()?;
-    let expires_at = expires.map(|expires| parts.clock.unix_seconds().saturating_add(expires.as_secs()));
+    let expires_at = expires.map(|expires| life.store().now().saturating_add(expires.as_secs()));
     let made = Token::generate();
     let new = NewToken {
         id: made.id(),

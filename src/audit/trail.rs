@@ -136,7 +136,12 @@ impl Trail {
 
     /// Whether nothing may be done now that must be recorded: records are required, and can't be kept.
     pub fn forbids(&self) -> bool {
-        self.own().is_some_and(|shared| shared.mode == AuditMode::Required) && !self.healthy()
+        self.requires() && !self.healthy()
+    }
+
+    /// Whether records are required, of the trail that this process writes.
+    pub fn requires(&self) -> bool {
+        self.own().is_some_and(|shared| shared.mode == AuditMode::Required)
     }
 
     /// What was written and what was not, since the process began.

@@ -58,18 +58,14 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 
 fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: &Context) -> Result<(), Failure> {
     let name = name.filter(|name| !name.is_empty());
-    let now = Clock::system().unix_seconds();
-    let expires_at = expires.map(|expires| now.saturating_add(expires.as_secs()));
     let made = Token::generate();
-    let new = NewToken {
-        id: made.id(),
-        team: team.clone(),
-        sha256: made.digest(),
-        name: name.unwrap_or_default().to_owned(),
-        expires_at,
-    };
-    let subject = format!("{} of {team}", made.id());
-    with_record(context, "token.issue", &subject, async |store| store.add_tokens(vec![new]).await)?;
+    let (id, team_, name_) = (made.id(), team.clone(), name.unwrap_or_default().to_owned());
+    let subject = format!("{id} of {team}");
+    let rows = with_record(context, "token.issue", &subject, async |store| {
+        let expires_at = expires.map(|expires| store.now().saturating_add(expires.as_secs()));
+        store.add_tokens(vec![NewToken { id, team: team_, sha256: made.digest(), name: name_, expires_at }]).await
+    })?;
+    let expires_at = rows.first().and_then(|row| row.expires_at);
     let issued = IssuedView {
         id: made.id().to_string(),
         team: team.to_string(),

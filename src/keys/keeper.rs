@@ -3,7 +3,7 @@
 //! A thread and a runtime of its own, so that neither a slow disk nor a lost server is ever felt by a request.
 
 use super::feed::{Feed, Health};
-use super::life::Life;
+use super::life::{Life, UNRECORDED};
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -298,9 +298,7 @@ async fn tend_once(
     failed: &mut HashMap<TeamId, Instant>,
 ) -> Result<(), super::LifeError> {
     if life.is_forbidden() {
-        return Err(super::LifeError::Failed(
-            "the audit can't be written, and what is done must be recorded".to_owned(),
-        ));
+        return Err(super::LifeError::Failed(UNRECORDED.to_owned()));
     }
     if life.is_unsettled().await?
         && let Some(lock) = life.store().try_keys_lock().await?

@@ -38,6 +38,9 @@ const PROOF_WAITS: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 
+/// Why nothing is done now.
+pub(super) const UNRECORDED: &str = "the audit can't be written, and what is done must be recorded";
+
 /// Changes keys. One value serves a whole process.
 #[derive(Debug)]
 pub struct Life {
@@ -146,6 +149,7 @@ impl Life {
         if !self.rotations_due(every).await?.iter().any(|(due, _)| due == team) {
             return Ok(None);
         }
+        self.ask("key.rotate", team.as_str()).await?;
         let entry = self.replace_held(&lock, Op::Rotate, team, grace).await?;
         self.new_key(&entry).await.map(Some)
     }
@@ -224,6 +228,15 @@ impl Life {
         kept.is_ok()
     }
 
+    /// Records what this process is about to do by itself; where that must be recorded and can't be, it is not to be done.
+    pub(super) async fn ask(&self, action: &str, subject: &str) -> Result<(), LifeError> {
+        let Some(trail) = &self.trail else { return Ok(()) };
+        match trail.admin_record("sidekey", action, subject, "asked").await {
+            Err(_) if trail.requires() => Err(LifeError::Failed(UNRECORDED.to_owned())),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     pub(super) fn upstream(&self) -> Held {
         Held(self.upstream.load())
     }
@@ -249,6 +262,8 @@ impl Life {
 
     async fn replace(&self, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
         self.upstream().keys()?;
+        // Of a team that there is not, nobody has to wait to hear.
+        self.store.team(team).await?;
         let lock = self.exclusive().await?;
         self.recover(&lock, true).await?;
         self.replace_held(&lock, op, team, grace).await

@@ -1,8 +1,8 @@
 //! What is left to do: entries of processes that died, old keys whose time has come, keys that are due for rotation.
 
 use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError, still};
-use crate::ids::{KeySid, TeamId};
-use crate::store::{Entry, KeysLock, Op, Step, StoreError};
+use crate::ids::TeamId;
+use crate::store::{Entry, KeysLock, Step, StoreError};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,13 +35,14 @@ impl Unsettled {
     }
 }
 
-/// What became of a change that somebody else had begun.
-fn told(entry: &Entry) -> String {
-    let key = |sid: Option<KeySid>| sid.map_or_else(|| "what was made".to_owned(), |sid| sid.to_string());
-    match (entry.step, entry.op) {
-        (Step::RolledBack, _) => format!("settled: {} is taken back", key(entry.new_sid)),
-        (_, Op::Revoke) => format!("settled: {} is deleted", key(entry.old_sid)),
-        (_, Op::Create | Op::Rotate | Op::Import) => format!("settled: {} is in use", key(entry.new_sid)),
+/// What became of a change that somebody else had begun; `deleting`: only the old key was left of it.
+fn told(entry: &Entry, deleting: bool) -> String {
+    match (entry.step, entry.new_sid, entry.old_sid) {
+        (_, _, Some(old)) if deleting => format!("settled: {old} is deleted"),
+        (Step::RolledBack, Some(new), _) => format!("settled: {new} is taken back"),
+        (Step::RolledBack, None, _) => "settled: nothing of it is left upstream".to_owned(),
+        (_, Some(new), _) => format!("settled: {new} is in use"),
+        (_, None, _) => "settled".to_owned(),
     }
 }
 
@@ -50,16 +51,19 @@ impl Life {
     /// A key that may have been made is deleted by its name; one that was made is proven and put in use; a deletion is
     /// done again. What could not be settled is tried again after a while, doubled each time; `now`: whatever was tried last.
     pub(super) async fn recover(&self, lock: &KeysLock, now: bool) -> Result<(), LifeError> {
-        for entry in self.store.unfinished_entries().await? {
+        let entries = self.store.unfinished_entries().await?;
+        self.unsettled.entries().retain(|id, _| entries.iter().any(|entry| entry.id == *id));
+        for entry in entries {
             if entry.step == Step::Swapped || !(now || self.unsettled.is_due(entry.id, self.clock.instant())) {
                 continue;
             }
             still(lock)?;
             let Some(entry) = self.take_over(&entry).await? else { continue };
             let subject = format!("change {} of {}'s key", entry.id, entry.team);
+            let deleting = entry.step == Step::Deleting;
             let outcome = self.settle(&entry).await;
             let result = match &outcome {
-                Ok(()) => told(&self.store.entry(entry.id).await?),
+                Ok(()) => told(&self.store.entry(entry.id).await?, deleting),
                 Err(error) => error.to_string(),
             };
             if self.unsettled.tried(entry.id, self.clock.instant(), outcome.is_ok()) {
@@ -124,6 +128,9 @@ impl Life {
         for entry in due.iter().filter(|entry| now.contains(entry)) {
             still(&lock)?;
             let Some(entry) = self.take_over(entry).await? else { continue };
+            if let Some(sid) = &entry.old_sid {
+                self.ask("key.delete", &format!("{sid} of {}", entry.team)).await?;
+            }
             let entry = self.store.key_deleting(&entry).await?;
             self.delete_old(&entry).await?;
         }

@@ -274,8 +274,9 @@ async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> 
     let change = changes::note_key(tx, &entry.team).await?;
     let step = if retires { Step::Swapped } else { Step::Done };
     advance(tx, entry, step, now).await?;
-    // Of this second nobody knows how much is over already: the old key lives on for no less than it was granted.
-    let whole = grace.as_secs().saturating_add(u64::from(!grace.is_zero()));
+    // Of this second nobody knows how much is over already, and who deletes the key may be a second ahead of who counts here: the old
+    // key lives on for no less than it was granted.
+    let whole = grace.as_secs().saturating_add(if grace.is_zero() { 0 } else { 2 });
     let retire_at = now.saturating_add(whole).saturating_add(u64::from(grace.subsec_nanos() > 0));
     let sql = "UPDATE journal SET swapped_by = ?2, swapped_at = ?3, retire_at = ?4 WHERE id = ?1";
     tx.execute(sql, vec![entry.id.into(), change.into(), time(now), time(retire_at)]).await?;

@@ -117,7 +117,7 @@ impl Store {
     /// Looks at the server's clock.
     async fn ask_time(&self) -> Result<()> {
         let Engine::Postgres(_) = self.inner.engine else { return Ok(()) };
-        let sql = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::bigint";
+        let sql = "SELECT FLOOR(EXTRACT(EPOCH FROM clock_timestamp()))::bigint";
         let rows = self.read().await?.query(sql, vec![]).await?;
         let theirs = rows.first().map_or(Ok(0), |row| row.int(0))?;
         let own = i64::try_from(self.inner.clock.unix_seconds()).unwrap_or(i64::MAX);
