@@ -274,6 +274,7 @@ impl Life {
         let upstream = held.keys()?;
         let permissions = self.store.team(team).await?.key_permissions;
         let entry = self.store.begin_key(op, team, &self.owner).await?;
+        self.store.keep_grace(&entry, grace).await?;
         let outcome = self.carry_through(lock, upstream, entry, (&permissions, grace)).await;
         let action = if op == Op::Create { "key.create" } else { "key.rotate" };
         match &outcome {

@@ -7,6 +7,7 @@
 mod changes;
 mod engine;
 mod error;
+mod grace;
 mod journal;
 mod keys;
 mod lock;

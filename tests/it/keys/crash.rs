@@ -83,3 +83,27 @@ fn settle(world: &World, round: u32) {
     let _ = world.run(&["key", "revoke", "SK00000000000000000000000000000000"]);
     assert!(world.upstream_keys().contains(&sid));
 }
+
+#[test]
+fn an_interrupted_rotation_keeps_its_grace() {
+    let world = World::new();
+    world.json(&["team", "create", "billing"]);
+    world.json(&["key", "create", "billing"]);
+    let store = rusqlite::Connection::open(world.folder().join("store.db")).expect("a store");
+    let rotate = ["key", "rotate", "billing", "--grace", "2h"];
+    let whole = whole(&world, &rotate);
+    for part in (1..40).cycle().map(|part| f64::from(part) / 40.0).take(400) {
+        kill_after(&world, &rotate, whole.mul_f64(part));
+        let last = "SELECT id, step FROM journal ORDER BY id DESC LIMIT 1";
+        let (id, step) =
+            store.query_row(last, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).expect("an entry");
+        world.json(&["key", "reconcile", "--delete-orphans"]);
+        if step == "created" {
+            let sql = "SELECT retire_at - swapped_at FROM journal WHERE id = ?1";
+            let granted: i64 = store.query_row(sql, [id], |row| row.get(0)).expect("it was put in use");
+            assert!((7200..7210).contains(&granted), "{granted} s");
+            return;
+        }
+    }
+    panic!("no rotation was killed between its key and its swap");
+}

@@ -15,6 +15,7 @@ on_both!(
     names_upstream_are_unique_and_short,
     one_process_at_a_time_changes_keys,
     an_old_key_waits_for_every_live_replica,
+    a_change_that_is_taken_over_keeps_its_grace,
 );
 
 fn secret() -> Secret {
@@ -173,4 +174,18 @@ async fn an_old_key_waits_for_every_live_replica(place: Place) {
     store.beat("three", 0).await.expect("a beat");
     clock.turn(31);
     assert_eq!(store.drained(5).await, Ok(true), "a replica that died is not waited for");
+}
+
+async fn a_change_that_is_taken_over_keeps_its_grace(place: Place) {
+    let store = place.store().await;
+    make_team(&store, "billing").await;
+    with_key(&store, "billing", sid('a')).await;
+    let entry = store.begin_key(Op::Rotate, &team("billing"), "me").await.expect("begun");
+    assert_eq!(store.kept_grace(&entry).await.expect("read"), None, "an older version kept none");
+    store.keep_grace(&entry, Duration::from_millis(7_199_500)).await.expect("kept");
+    let entry = store.key_created(&entry, sid('b'), &secret()).await.expect("created");
+    let taken = store.take_over(&entry, "another").await.expect("taken over");
+    assert_eq!(store.kept_grace(&taken).await.expect("read"), Some(Duration::from_hours(2)));
+    store.key_rolled_back(&taken, "it did not prove good").await.expect("taken back");
+    assert_eq!(store.kept_grace(&taken).await.expect("read"), None);
 }
