@@ -150,6 +150,12 @@ pub(super) fn is_partial(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "part")
 }
 
+/// What a file is called of which this is the copy that is being compressed; `None` if it is no such copy.
+pub(super) fn original(partial: &Path) -> Option<PathBuf> {
+    let name = partial.file_name()?.to_str()?.strip_suffix(".gz.part")?;
+    Some(partial.with_file_name(name))
+}
+
 /// What a rotated file was called before it was compressed.
 fn unpacked_name(name: &str) -> &str {
     name.strip_suffix(".gz.part").or_else(|| name.strip_suffix(".gz")).unwrap_or(name)

@@ -465,9 +465,12 @@ fn a_file_that_was_renamed_between_two_runs_and_its_successor_verify() {
     }
     let [first, second] = aside;
     // The pattern for the trail's names meets a copy that is being made as well.
-    let partial = place.file.with_extension("jsonl.20260131T235959.000001Z.gz.part");
+    let partial = place.file.with_extension("jsonl.1.gz.part");
     fs::write(&partial, b"\x1f\x8b half of it").expect("written");
-    assert_eq!(whole(&[place.file.clone(), partial, second, first]).files.len(), 3);
+    assert_eq!(whole(&[place.file.clone(), partial.clone(), second, first]).files.len(), 3);
+    // Alone it is looked at like any other.
+    let alone = verify(&[partial], &[]).map(|verdict| verdict.tampering.is_some());
+    assert!(alone.unwrap_or(true));
 }
 
 #[test]

@@ -183,8 +183,9 @@ fn is_being_written(path: &Path) -> bool {
 /// Files in the order of the numbers that their first lines carry.
 fn in_order(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::with_capacity(paths.len());
-    // A pattern for a trail's names meets the copy that is being compressed too; what it is a copy of is there as well.
-    for path in paths.iter().filter(|path| !rotate::is_partial(path)) {
+    // A pattern for a trail's names meets the copy that is being compressed too. Beside what it is a copy of it says nothing.
+    let is_copy = |path: &&PathBuf| rotate::original(path).is_some_and(|original| paths.contains(&original));
+    for path in paths.iter().filter(|path| !is_copy(path)) {
         let mut lines = Lines::open(path).map_err(|fault| named(path, &fault))?;
         lines.advance().map_err(|fault| named(path, &fault))?;
         files.push((walk::opening_number(&lines.line), path.clone()));
