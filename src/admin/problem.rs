@@ -88,6 +88,7 @@ impl From<LifeError> for Problem {
         match error {
             LifeError::Store(error) => error.into(),
             LifeError::Upstream(KeysError::NoMaster) => Self::new(409, "no_master", error.to_string()),
+            LifeError::Busy => Self::new(503, "busy", error.to_string()),
             LifeError::Upstream(_) | LifeError::Failed(_) => Self::new(502, "upstream", error.to_string()),
         }
     }

@@ -29,6 +29,9 @@ pub const LONGEST_DRAIN: Duration = Duration::from_mins(1);
 /// How long to wait for another process that changes keys: longer than one change with all its tries takes.
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
 
+/// Longest time for all tries of a proof together: whoever proves holds up every other change.
+const PROOF_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Waits between tries of a proof: a new key takes a moment to be known everywhere at the upstream.
 const PROOF_WAITS: [Duration; 5] = [
     Duration::from_millis(100),
@@ -60,6 +63,8 @@ pub enum LifeError {
     Store(StoreError),
     /// The upstream's word.
     Upstream(KeysError),
+    /// Another sidekey was changing keys all the while.
+    Busy,
     /// Something else stood against it; the text says what, and how things stand now.
     Failed(String),
 }
@@ -69,6 +74,7 @@ impl fmt::Display for LifeError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Upstream(error) => error.fmt(f),
+            Self::Busy => f.write_str("another sidekey is changing keys; try again"),
             Self::Failed(text) => f.write_str(text),
         }
     }
@@ -249,7 +255,7 @@ impl Life {
                 return Ok(lock);
             }
             if self.clock.instant() > until {
-                return Err(LifeError::Failed("another sidekey is changing keys; try again".to_owned()));
+                return Err(LifeError::Busy);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -265,8 +271,15 @@ impl Life {
         // Of a team that there is not, nobody has to wait to hear.
         self.store.team(team).await?;
         let lock = self.exclusive().await?;
-        self.recover(&lock, true).await?;
-        self.replace_held(&lock, op, team, grace).await
+        let unsettled = self.recover(&lock, true).await?;
+        let outcome = self.replace_held(&lock, op, team, grace).await;
+        match (outcome, unsettled.get(team)) {
+            // What stands in the way is said in the upstream's own words.
+            (Err(LifeError::Store(error @ StoreError::Refused(_))), Some(why)) => {
+                Err(LifeError::Failed(format!("{error}; what stands against it: {why}")))
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     async fn replace_held(&self, lock: &KeysLock, op: Op, team: &TeamId, grace: Duration) -> Result<Entry, LifeError> {
@@ -361,17 +374,31 @@ impl Life {
             // Certainly not made.
             (None, Some(KeysError::NotDone(_) | KeysError::NoMaster)) => {}
             (None, _) => {
-                for listed in upstream.list(entry.restricted).await? {
-                    if listed.friendly_name.as_deref() == Some(&entry.friendly_name) {
-                        upstream.delete(&listed.sid, listed.restricted).await?;
-                        self.record("key.delete", &format!("{} of {}", listed.sid, entry.team), "taken back").await;
-                    }
+                let found = self.delete_by_name(upstream, entry).await?;
+                // The call may be on its way still, though nobody waits for it.
+                if found == 0 && entry.step != Step::Doubtful {
+                    self.store.key_doubtful(entry, why, upstream.landing()).await?;
+                    return Ok(());
                 }
             }
         }
-        debug_assert!(matches!(entry.step, Step::Intended | Step::Created), "what is in use is not taken back");
+        debug_assert!(
+            matches!(entry.step, Step::Intended | Step::Created | Step::Doubtful),
+            "what is in use is not taken back"
+        );
         self.store.key_rolled_back(entry, why).await?;
         Ok(())
+    }
+
+    /// Deletes what the upstream lists under the entry's name; answers how many there were.
+    async fn delete_by_name(&self, upstream: &UpstreamKeys, entry: &Entry) -> Result<usize, LifeError> {
+        let mut listed = upstream.list(entry.restricted).await?;
+        listed.retain(|listed| listed.friendly_name.as_deref() == Some(&entry.friendly_name));
+        for key in &listed {
+            upstream.delete(&key.sid, key.restricted).await?;
+            self.record("key.delete", &format!("{} of {}", key.sid, entry.team), "taken back").await;
+        }
+        Ok(listed.len())
     }
 }
 
@@ -386,12 +413,17 @@ pub(super) fn still(lock: &KeysLock) -> Result<(), LifeError> {
 }
 
 async fn prove(upstream: &UpstreamKeys, sid: &KeySid, secret: &Secret) -> Proof {
-    let mut waits = PROOF_WAITS.iter();
-    loop {
-        match (upstream.prove(sid, secret).await, waits.next()) {
-            (Proof::Good, _) => return Proof::Good,
-            (_, Some(wait)) => tokio::time::sleep(*wait).await,
-            (failed, None) => return failed,
+    let tries = async {
+        let mut waits = PROOF_WAITS.iter();
+        loop {
+            match (upstream.prove(sid, secret).await, waits.next()) {
+                (Proof::Good, _) => return Proof::Good,
+                (_, Some(wait)) => tokio::time::sleep(*wait).await,
+                (failed, None) => return failed,
+            }
         }
-    }
+    };
+    // A call that is given up was a harmless one.
+    let given_up = |_| Proof::Unclear(format!("nothing was heard within {} s", PROOF_PATIENCE.as_secs()));
+    tokio::time::timeout(PROOF_PATIENCE, tries).await.unwrap_or_else(given_up)
 }

@@ -1,9 +1,10 @@
 //! What is left to do: entries of processes that died, old keys whose time has come, keys that are due for rotation.
 
 use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError, still};
+use super::upstream_keys::KeysError;
 use crate::ids::TeamId;
 use crate::store::{Entry, KeysLock, Step, StoreError};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ fn told(entry: &Entry, deleting: bool) -> String {
         (_, _, Some(old)) if deleting => format!("settled: {old} is deleted"),
         (Step::RolledBack, Some(new), _) => format!("settled: {new} is taken back"),
         (Step::RolledBack, None, _) => "settled: nothing of it is left upstream".to_owned(),
+        (Step::Doubtful, ..) => "settled: nothing of it is seen upstream, where it is looked for once more".to_owned(),
         (_, Some(new), _) => format!("settled: {new} is in use"),
         (_, None, _) => "settled".to_owned(),
     }
@@ -50,11 +52,13 @@ impl Life {
     /// Settles what dead processes left behind: whoever holds the lock knows that nobody is in the middle of a change.
     /// A key that may have been made is deleted by its name; one that was made is proven and put in use; a deletion is
     /// done again. What could not be settled is tried again after a while, doubled each time; `now`: whatever was tried last.
-    pub(super) async fn recover(&self, lock: &KeysLock, now: bool) -> Result<(), LifeError> {
+    /// Answers why, for each team of which something could not be settled.
+    pub(super) async fn recover(&self, lock: &KeysLock, now: bool) -> Result<BTreeMap<TeamId, LifeError>, LifeError> {
+        let mut failed = BTreeMap::new();
         let entries = self.store.unfinished_entries().await?;
         self.unsettled.entries().retain(|id, _| entries.iter().any(|entry| entry.id == *id));
         for entry in entries {
-            if entry.step == Step::Swapped || !(now || self.unsettled.is_due(entry.id, self.clock.instant())) {
+            if !(self.is_open(&entry) && (now || self.unsettled.is_due(entry.id, self.clock.instant()))) {
                 continue;
             }
             still(lock)?;
@@ -69,12 +73,21 @@ impl Life {
             if self.unsettled.tried(entry.id, self.clock.instant(), outcome.is_ok()) {
                 self.record("key.recover", &subject, &result).await;
             }
-            // What the upstream won't settle today must not stand in the way of other teams' keys.
-            if let Err(error @ LifeError::Store(_)) = outcome {
-                return Err(error);
+            match outcome {
+                Ok(()) => {}
+                Err(error @ LifeError::Store(_)) => return Err(error),
+                // Whoever does not answer won't answer about the others either, and the lock is wanted.
+                Err(error @ LifeError::Upstream(KeysError::Unclear(_))) => {
+                    failed.insert(entry.team, error);
+                    break;
+                }
+                // What the upstream won't settle today must not stand in the way of other teams' keys.
+                Err(error) => {
+                    failed.insert(entry.team, error);
+                }
             }
         }
-        Ok(())
+        Ok(failed)
     }
 
     /// Takes an entry over; `None`: it has moved on since it was read. A revocation waits for no lock.
@@ -105,7 +118,7 @@ impl Life {
                 }
                 Err(error) => Err(error.into()),
             },
-            (Step::Intended | Step::Created, _) => {
+            (Step::Intended | Step::Created | Step::Doubtful, _) => {
                 self.take_back(upstream, entry, "the process that made it ended", None).await
             }
             (Step::Deleting, _) => self.delete_old(entry).await,
@@ -138,9 +151,20 @@ impl Life {
         Ok(waiting)
     }
 
-    /// Whether something died in the middle of a change, as far as can be told without the lock.
+    /// Whether something died in the middle of a change and is to be settled now, as far as can be told without the lock.
     pub(super) async fn is_unsettled(&self) -> Result<bool, LifeError> {
-        Ok(self.store.unfinished_entries().await?.iter().any(|entry| entry.step != Step::Swapped))
+        let now = self.clock.instant();
+        let entries = self.store.unfinished_entries().await?;
+        Ok(entries.iter().any(|entry| self.is_open(entry) && self.unsettled.is_due(entry.id, now)))
+    }
+
+    /// Whether it is time for an unfinished entry's next step. What was swapped has its own: [`Life::retire_due`].
+    fn is_open(&self, entry: &Entry) -> bool {
+        match entry.step {
+            Step::Swapped => false,
+            Step::Doubtful => entry.retire_at.is_none_or(|at| self.store.now() >= at),
+            _ => true,
+        }
     }
 
     /// Teams whose key is due for rotation, with the grace that fits.

@@ -224,6 +224,12 @@ impl UpstreamKeys {
         Err(KeysError::NotDone("the upstream's list of keys has no end".to_owned()))
     }
 
+    /// How long a call that is not waited for any more may still be carried out, at most: by then whoever answers within
+    /// the time that is waited for has long done so.
+    pub fn landing(&self) -> Duration {
+        self.control.upstream().response_timeout * 2
+    }
+
     fn account(&self) -> &str {
         self.control.upstream().account_sid.as_str()
     }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! create, rotate:  intended ─▶ created ─▶ swapped ─▶ deleting ─▶ done      (no old key: created ─▶ done)
-//!                      └───────────┴────▶ rolled_back
+//!                      ├───────────┴────▶ rolled_back
+//!                      └──▶ doubtful ────────┘
 //! revoke:          deleting ─▶ done
 //! import:          done
 //! ```
@@ -48,17 +49,21 @@ pub enum Step {
     Done,
     /// Taken back: the new key is gone, the old one never left.
     RolledBack,
+    /// Taken back as far as can be seen: the upstream shows no new key, but a call that nobody waits for any more may
+    /// still make one. It is looked for once more.
+    Doubtful,
 }
 
 const OPS: [(Op, &str); 4] =
     [(Op::Create, "create"), (Op::Rotate, "rotate"), (Op::Revoke, "revoke"), (Op::Import, "import")];
-const STEPS: [(Step, &str); 6] = [
+const STEPS: [(Step, &str); 7] = [
     (Step::Intended, "intended"),
     (Step::Created, "created"),
     (Step::Swapped, "swapped"),
     (Step::Deleting, "deleting"),
     (Step::Done, "done"),
     (Step::RolledBack, "rolled_back"),
+    (Step::Doubtful, "doubtful"),
 ];
 
 fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
@@ -95,7 +100,7 @@ pub struct Entry {
     pub swapped_by: Option<i64>,
     /// When that was.
     pub swapped_at: Option<u64>,
-    /// The old key is not deleted before this second.
+    /// The old key is not deleted before this second; of a doubtful entry, when it is looked at again.
     pub retire_at: Option<u64>,
 }
 
@@ -159,6 +164,14 @@ impl Store {
         tx.finish(outcome).await
     }
 
+    /// Says that nothing of the entry is seen upstream, and that it is to be looked for again after `wait`.
+    pub async fn key_doubtful(&self, entry: &Entry, why: &str, wait: Duration) -> Result<Entry> {
+        let now = self.now();
+        let mut tx = self.write().await?;
+        let outcome = doubtful(&mut tx, entry, why, now, now.saturating_add(wait.as_secs()).saturating_add(1)).await;
+        tx.finish(outcome).await
+    }
+
     /// Revokes a key: from now on no request uses it; its deletion upstream is the entry's to finish.
     pub async fn begin_revoke(&self, sid: &KeySid, owner: &str) -> Result<Entry> {
         let mut tx = self.write().await?;
@@ -217,7 +230,7 @@ async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -
     let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
     if !tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
         let text = format!(
-            "an interrupted change of {team}'s key can't be settled yet: brokers and key commands try again, and their log says what stands against it"
+            "an interrupted change of {team}'s key can't be settled yet; brokers and key commands try it again"
         );
         return Err(StoreError::Refused(text));
     }
@@ -292,6 +305,13 @@ async fn rolled_back(tx: &mut Tx, entry: &Entry, why: &str, now: u64) -> Result<
     }
     tx.execute("UPDATE journal SET note = ?2 WHERE id = ?1", vec![entry.id.into(), why.into()]).await?;
     Ok(Entry { step: Step::RolledBack, ..entry.clone() })
+}
+
+async fn doubtful(tx: &mut Tx, entry: &Entry, why: &str, now: u64, again_at: u64) -> Result<Entry> {
+    advance(tx, entry, Step::Doubtful, now).await?;
+    let sql = "UPDATE journal SET note = ?2, retire_at = ?3 WHERE id = ?1";
+    tx.execute(sql, vec![entry.id.into(), why.into(), time(again_at)]).await?;
+    Ok(Entry { step: Step::Doubtful, retire_at: Some(again_at), ..entry.clone() })
 }
 
 async fn revoke(store: &Store, tx: &mut Tx, sid: &KeySid, owner: &str) -> Result<Entry> {

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Stands before the sandbox; what it is told to lose reaches the sandbox, and the answer does not come back.
 #[derive(Clone, Default)]
@@ -14,6 +15,8 @@ struct Losses {
     created: Arc<AtomicUsize>,
     /// The same for lists of keys.
     listed: Arc<AtomicUsize>,
+    /// Creations of keys whose caller is cut off, and that reach the sandbox when nobody waits for them any more.
+    late: Arc<AtomicUsize>,
 }
 
 impl Losses {
@@ -26,7 +29,7 @@ impl Losses {
             Some(("GET", rest)) if rest.contains("/Keys.json") => &self.listed,
             _ => return false,
         };
-        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        one_less(left)
     }
 
     /// Carries one connection. A caller sends one request after the other, and each in one piece.
@@ -50,12 +53,25 @@ impl Losses {
             if read == 0 {
                 return upstream.shutdown(Shutdown::Both);
             }
+            if buffer.starts_with(b"POST") && one_less(&self.late) {
+                caller.shutdown(Shutdown::Both)?;
+                std::thread::sleep(Duration::from_secs(1));
+                upstream.write_all(&buffer[..read])?;
+                // A connection that closes takes the call back.
+                std::thread::sleep(Duration::from_secs(1));
+                return Ok(());
+            }
             if self.take(&buffer[..read]) {
                 lost.store(1, Ordering::SeqCst);
             }
             upstream.write_all(&buffer[..read])?;
         }
     }
+}
+
+/// Counts down; whether it was above zero.
+fn one_less(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 /// A world whose sandbox is reached through the losses.
@@ -122,4 +138,28 @@ fn a_key_that_could_not_even_be_looked_for_is_deleted_by_the_next_command() {
         assert!(!keys.contains(&orphan[0]), "nobody knows its secret");
         assert_settled(&world, &losses, &keys);
     }
+}
+
+#[test]
+fn a_key_that_is_made_when_nobody_waits_for_it_any_more_is_deleted() {
+    let (world, losses) = world();
+    let file = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    // It is looked for again after twice this time.
+    assert!(config.contains("[upstream]\n"), "{config}");
+    std::fs::write(&file, config.replace("[upstream]\n", "[upstream]\nresponse_timeout = \"1s\"\n")).expect("a config");
+    losses.late.store(1, Ordering::SeqCst);
+    world.refused(&["key", "create", "billing"]);
+    let first = text(&world.json(&["key", "create", "billing"]), "sid");
+    let until = Instant::now() + Duration::from_secs(20);
+    while world.upstream_keys().len() < 2 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(world.upstream_keys().len(), 2, "the one that nobody knows was made late");
+    while world.upstream_keys().len() > 1 && Instant::now() < until {
+        // What a broker does by itself each second, any key command does.
+        world.refused(&["key", "create", "billing"]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_settled(&world, &losses, &[first]);
 }
