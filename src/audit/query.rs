@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What is looked for; every part that is given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Records of this team.
+    /// Records of this team: its requests, and what was done to it, its tokens and its keys.
     pub team: Option<TeamId>,
     /// Not before, in microseconds since the Unix epoch.
     pub since: Option<u64>,
@@ -30,7 +30,7 @@ pub struct Query {
     pub operation: Option<String>,
     /// Requests for this account.
     pub account: Option<AccountSid>,
-    /// Requests that went upstream with this key.
+    /// Requests that went upstream with this key, and what was done to it.
     pub key: Option<KeySid>,
     /// Requests with this id.
     pub id: Option<String>,
@@ -116,7 +116,7 @@ impl Query {
             pattern.piece(&Private::new(config)?.phone(phone.as_bytes()));
         }
         if let Some(key) = &self.key {
-            pattern.piece(&field("key_sid", key.as_str()));
+            pattern.piece_or_of_admin(&field("key_sid", key.as_str()), &[key.as_str().to_owned()])?;
         }
         if self.denied {
             pattern.piece(&field("decision", "deny"));
@@ -129,7 +129,14 @@ impl Query {
             pattern.piece(&field("account", account.as_str()));
         }
         if let Some(team) = &self.team {
-            pattern.piece(&field("team", team.as_str()));
+            // As subjects of admin records name a team.
+            let subjects = [
+                field("subject", team.as_str()),
+                format!(" of {team}\""),
+                format!(" of {team}, instead of "),
+                format!(" of {team}'s key\""),
+            ];
+            pattern.piece_or_of_admin(&field("team", team.as_str()), &subjects)?;
         }
         if let Some(phase) = &self.phase {
             pattern.piece(&field("phase", phase));

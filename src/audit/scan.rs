@@ -4,7 +4,8 @@
 //! `,"team":"billing"` is in a line exactly if the field has that value. A scan is then a substring search over big blocks.
 
 use super::rotate;
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem::{self, Finder};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
@@ -20,7 +21,7 @@ const DISORDER: u64 = 10_000_000;
 /// Pieces of text that a line must hold, and the times between which it must be.
 #[derive(Debug, Default)]
 pub(super) struct Pattern {
-    pub(super) pieces: Vec<Finder<'static>>,
+    pub(super) pieces: Vec<Piece>,
     /// First and last time, as the lines spell it.
     pub(super) since: Option<String>,
     pub(super) until: Option<String>,
@@ -28,18 +29,56 @@ pub(super) struct Pattern {
     pub(super) since_micros: Option<u64>,
 }
 
+/// What a line must hold.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// This text.
+    Text(Box<Finder<'static>>),
+    /// The first of these texts, or, in a record of an administrator's act, any of them.
+    AdminToo(AhoCorasick),
+}
+
+/// What the records of administrators' acts hold.
+const ADMIN: &[u8] = b"\"phase\":\"admin\"";
+
+impl Piece {
+    /// Where it may be in a block of lines.
+    fn find(&self, block: &[u8]) -> Option<usize> {
+        match self {
+            Self::Text(text) => text.find(block),
+            Self::AdminToo(texts) => texts.find(block).map(|found| found.start()),
+        }
+    }
+
+    fn is_in(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Text(text) => text.find(line).is_some(),
+            Self::AdminToo(texts) => {
+                let mut is_first = texts.find_iter(line).map(|found| found.pattern().as_usize() == 0);
+                is_first.any(|is_first| is_first || memmem::find(line, ADMIN).is_some())
+            }
+        }
+    }
+}
+
 impl Pattern {
     pub(super) fn piece(&mut self, text: &str) {
-        self.pieces.push(Finder::new(text).into_owned());
+        self.pieces.push(Piece::Text(Box::new(Finder::new(text).into_owned())));
+    }
+
+    /// The text, or one of the others in a record of an administrator's act.
+    pub(super) fn piece_or_of_admin(&mut self, text: &str, others: &[String]) -> io::Result<()> {
+        let texts = std::iter::once(text).chain(others.iter().map(String::as_str));
+        // Leftmost: the field's own text may hold one of the others.
+        let texts =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts).map_err(io::Error::other)?;
+        self.pieces.push(Piece::AdminToo(texts));
+        Ok(())
     }
 
     /// Whether one line matches.
     pub(super) fn matches_line(&self, line: &[u8]) -> bool {
-        self.matches(line, 0)
-    }
-
-    fn matches(&self, line: &[u8], from: usize) -> bool {
-        self.pieces[from.min(self.pieces.len())..].iter().all(|piece| piece.find(line).is_some()) && self.in_time(line)
+        self.pieces.iter().all(|piece| piece.is_in(line)) && self.in_time(line)
     }
 
     fn in_time(&self, line: &[u8]) -> bool {
@@ -105,7 +144,7 @@ fn scan_unnamed(
 fn matching(block: &[u8], pattern: &Pattern, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
     let mut rest = block;
     while !rest.is_empty() {
-        // The first piece finds lines, the others are looked for inside one.
+        // The first piece finds lines.
         let start = match pattern.pieces.first() {
             None => 0,
             Some(piece) => match piece.find(rest) {
@@ -114,7 +153,7 @@ fn matching(block: &[u8], pattern: &Pattern, each: &mut dyn FnMut(&[u8]) -> Cont
             },
         };
         let end = memchr::memchr(b'\n', &rest[start..]).map_or(rest.len(), |length| start + length);
-        if pattern.matches(&rest[start..end], 1) && is_record(&rest[start..end]) {
+        if pattern.matches_line(&rest[start..end]) && is_record(&rest[start..end]) {
             each(&rest[start..end])?;
         }
         rest = &rest[(end + 1).min(rest.len())..];

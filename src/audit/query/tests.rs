@@ -84,6 +84,28 @@ fn every_part_of_a_query_selects() {
 }
 
 #[test]
+fn acts_are_found_by_the_team_and_the_key_that_they_are_about() {
+    let folder = tempfile::tempdir().expect("a throwaway folder");
+    let config = config(&folder.path().join("audit.jsonl"));
+    trail(&config);
+    let trail = Trail::open(&config, 1, Clock::system()).expect("opens");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let rotated = format!("SK00000000000000000000000000000003 of billing, instead of {KEY}");
+    let subjects = ["billing", "t1 of billing", "change 3 of billing's key", &rotated, "billing2", "billing of other"];
+    runtime.block_on(async {
+        for subject in subjects {
+            trail.admin_record("sidekey", "test", subject, "done").await.expect("kept");
+        }
+    });
+    trail.close();
+    let of_team = Query { team: TeamId::parse("billing"), ..Query::default() };
+    assert_eq!(found(&config, &of_team), ["intent1", "outcome1", "admin", "admin", "admin", "admin"]);
+    let of_key = Query { key: KeySid::parse(KEY), ..Query::default() };
+    assert_eq!(found(&config, &of_key), ["intent1", "outcome1", "admin"]);
+    assert_eq!(found(&config, &Query { phase: Some("admin".into()), ..of_key }), ["admin"]);
+}
+
+#[test]
 fn a_report_sums_up() {
     let folder = tempfile::tempdir().expect("a throwaway folder");
     let config = config(&folder.path().join("audit.jsonl"));
