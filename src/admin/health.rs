@@ -15,6 +15,7 @@ const MAX_NAMED: usize = 20;
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
+    stopping: bool,
     store: StoreCheck,
     audit: AuditCheck,
     keys: KeysCheck,
@@ -50,15 +51,16 @@ struct KeySetsCheck {
     without: Vec<String>,
 }
 
-/// Whether requests can be served. A lost store alone is said and does not count: what is known is served on until it is
+/// Whether requests can be served: new ones are not while the broker stops. A lost store alone is said and does not count: what is known is served on until it is
 /// too old, or a key that it knows is gone. Neither does one refused key, of one team, or a key set that grew too old: taking the broker out would take all the
 /// others along. A broker that has not had its first key sets yet refuses callers that another would serve, so it waits.
 pub(super) fn ready(parts: &Parts) -> Answer {
     let (store, audit, keys, key_sets) = (store(parts), audit(parts), keys(parts), key_sets(parts));
     // A lost store and a key that the upstream refuses: it was replaced, and this broker has not heard of the new one.
     let deaf = store.lost_seconds.is_some() && !keys.rejected.is_empty();
-    let ready = store.usable && audit.usable && keys.usable && key_sets.usable && !deaf;
-    Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, store, audit, keys, key_sets })
+    let stopping = *parts.stopping.borrow();
+    let ready = store.usable && audit.usable && keys.usable && key_sets.usable && !deaf && !stopping;
+    Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, stopping, store, audit, keys, key_sets })
 }
 
 fn store(parts: &Parts) -> StoreCheck {

@@ -31,6 +31,7 @@ use crate::keys::{Health, Life};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the admin API works on; replaced whole when the config is reloaded.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Parts {
     pub health: Option<Arc<Health>>,
     /// What checks JWTs; `None` without `[[jwt]]`.
     pub jwts: Option<Arc<Jwts>>,
+    /// Whether the broker is stopping: it takes no new connections, and lets requests finish.
+    pub stopping: watch::Receiver<bool>,
     /// The time.
     pub clock: Clock,
 }

@@ -104,6 +104,7 @@ fn readiness() -> Value {
     closed(
         json!({
             "ready": { "type": "boolean" },
+            "stopping": { "type": "boolean", "description": "no new connections are taken, and requests under way may finish" },
             "store": check(json!({
                 "state": { "type": "string", "enum": ["none", "ok", "lost", "stale"] },
                 "lost_seconds": { "type": ["integer", "null"] },
@@ -114,7 +115,7 @@ fn readiness() -> Value {
                 "without": list(json!({ "type": "string" }), "issuers whose tokens are refused for want of keys; at most 20"),
             })),
         }),
-        &["ready", "store", "audit", "keys", "key_sets"],
+        &["ready", "stopping", "store", "audit", "keys", "key_sets"],
     )
 }
 

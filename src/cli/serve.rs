@@ -86,6 +86,7 @@ fn parts(server: &Server, config: &Config) -> Parts {
         declared: config.teams.iter().map(|team| team.name.clone()).collect(),
         health: server.keeper().map(|keeper| Arc::clone(keeper.health())),
         jwts: server.jwts(),
+        stopping: server.stopping(),
         clock: Clock::system(),
     }
 }

@@ -199,6 +199,11 @@ impl Server {
         &self.metrics
     }
 
+    /// Whether it is stopping.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// Stops accepting, lets requests finish for at most `limits.drain_timeout`, and ends. Blocks until then.
     pub fn stop(mut self) {
         self.end();

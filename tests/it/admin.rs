@@ -3,9 +3,12 @@
 use crate::support::postgres::Server;
 use crate::support::raw::{Answered, ask};
 use crate::support::world::{ADMIN_TOKEN, Broker, World, text};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// The status and, for a problem, its stable word.
 fn outcome(answer: &Answered) -> (u16, String) {
@@ -342,4 +345,30 @@ fn the_peer_of_the_unix_socket_needs_no_token() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_broker_that_stops_is_not_ready() {
+    let world = World::new();
+    for made in [["team", "create", "billing"], ["key", "create", "billing"]] {
+        world.json(&made);
+    }
+    let token = world.token("billing");
+    let broker = world.serve();
+    broker.until(&world, &token, 200);
+    // A request whose body is on its way holds the end up.
+    let mut under_way = TcpStream::connect(broker.address).expect("it listens");
+    let head = "POST /2010-04-01/Accounts HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345";
+    under_way.write_all(head.as_bytes()).expect("it reads");
+    std::thread::sleep(Duration::from_millis(100));
+    let ready = || ask(broker.admin, "GET", "/readyz", &[], b"").expect("an answer");
+    assert_eq!((ready().status, &ready().json()["stopping"]), (200, &json!(false)));
+    broker.process.signal(Signal::TERM);
+    let until = Instant::now() + Duration::from_secs(20);
+    while ready().status != 503 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(ready().json()["stopping"], json!(true));
+    let (code, _) = broker.process.end(Signal::TERM);
+    assert_eq!(code, Some(1), "a second signal waits for nothing");
 }
