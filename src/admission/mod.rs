@@ -1,4 +1,4 @@
-//! Slots, buckets and ceilings.
+//! Rates of requests and ceilings on memory, of teams and of the whole broker.
 
 mod budget;
 mod rate;
