@@ -86,10 +86,10 @@ impl Private {
     fn hide_words(&self, out: &mut Vec<u8>, mut rest: &[u8]) -> bool {
         let mut hidden = false;
         while !rest.is_empty() {
-            let (taken, word) = if let Some(length) = secret_length(rest) {
-                (length, Some(format!("secret:{}", self.hash(b"secret ", &rest[..length]))))
-            } else if let Some(length) = sid_length(rest).or_else(|| date_length(rest)) {
+            let (taken, word) = if let Some(length) = sid_length(rest).or_else(|| date_length(rest)) {
                 (length, None)
+            } else if let Some(length) = secret_length(rest) {
+                (length, Some(format!("secret:{}", self.hash(b"secret ", &rest[..length]))))
             } else if let Some(length) = phone_length(rest) {
                 (length, Some(self.phone(&rest[..length])))
             } else {
@@ -147,8 +147,8 @@ fn date_length(bytes: &[u8]) -> Option<usize> {
     (is_date && !rest.first().is_some_and(u8::is_ascii_digit)).then_some(10)
 }
 
-/// The length of a word that looks like a secret: one of our tokens, a JWT, the 32 letters and digits of an auth token or
-/// a key's secret, or a word so long that any of them may be coded in it.
+/// The length of a word that looks like a secret: one of our tokens, a JWT, or a word as long as an auth token or a key's
+/// secret, which may have something attached to it, or be coded in something longer. SIDs are told apart before.
 fn secret_length(bytes: &[u8]) -> Option<usize> {
     let word = bytes.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
     if bytes.starts_with(b"eyJ") {
@@ -157,18 +157,22 @@ fn secret_length(bytes: &[u8]) -> Option<usize> {
         return (length >= 24).then_some(length);
     }
     let is_token = bytes.starts_with(b"skt") && word >= 24;
-    (is_token || word == 32 || word >= 40).then_some(word)
+    (is_token || word >= 32).then_some(word)
 }
 
-/// The length of a phone number at the start: seven digits or more, five after a `+`, with the usual punctuation between.
+/// The length of a phone number at the start: seven digits or more, five after a `+`, with punctuation of any kind between.
 fn phone_length(bytes: &[u8]) -> Option<usize> {
-    const BETWEEN: &[u8] = b" -.()";
+    /// Bytes between two digits: `) ` and the like, or one dash or blank of Unicode's.
+    const BETWEEN: usize = 3;
     let starts = bytes.iter().take_while(|b| b"+(".contains(b)).count();
+    if starts == 0 && !bytes.first()?.is_ascii_digit() {
+        return None;
+    }
     let (mut digits, mut end) = (0, 0);
     for (n, byte) in bytes.iter().enumerate().skip(starts) {
         if byte.is_ascii_digit() {
             (digits, end) = (digits + 1, n + 1);
-        } else if !BETWEEN.contains(byte) || n >= end.max(starts) + 2 {
+        } else if byte.is_ascii_alphabetic() || n >= end.max(starts) + BETWEEN {
             break;
         }
     }
@@ -245,6 +249,9 @@ mod tests {
             "15558675310",
             "+1-555-867-5310",
             "+%31%35%35%35%38%36%37%35%33%31%30",
+            "+1_555_867_5310",
+            "+1:555,867;5310",
+            "1%E2%80%91555%E2%80%91867%E2%80%915310",
         ] {
             assert_eq!(
                 hidden(&format!("/v2/PhoneNumbers/{spelling}")),
@@ -282,6 +289,9 @@ mod tests {
             "skt7Yx2AbCdEfGhIjKlMnOpQrStUvWxYz0123456789",
             "0123456789abcdef0123456789abcdef",
             "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6",
+            "xq1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6",
+            "0123456789abcdef0123456789abcdefSK",
+            "ac0123456789abcdef0123456789abcdef",
             "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
         ] {
             let path = hidden(&format!("/v1/{secret}/x"));
