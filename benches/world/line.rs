@@ -88,6 +88,7 @@ impl Line {
                 limits: config.limits.clone(),
                 response_timeout: config.upstream.response_timeout,
                 account: config.upstream.account_sid,
+                master_account: config.upstream.account_sid,
                 ids: RequestIds::at_random(),
             }
         });

@@ -5,7 +5,7 @@ use super::prepared::{OwnAnswer, Stop};
 use super::target::{HostField, NO_TARGET, Parts, expectation, names_host};
 use super::{Broker, Connection, local};
 use crate::authn::Caller;
-use crate::config::Limits;
+use crate::config::{Kind, Limits};
 use crate::directory::TeamState;
 use crate::error::Reason;
 use crate::http1::{Framing, FramingError, RequestHead, request_framing};
@@ -122,7 +122,10 @@ impl<'b> Line<'_, '_, 'b> {
             team: &team.id,
             kind: team.kind,
             accounts: &team.accounts,
-            acting: &self.broker.account,
+            acting: match team.kind {
+                Kind::Standard => &self.broker.account,
+                Kind::Master => &self.broker.master_account,
+            },
             policy: &team.policy,
         };
         let mut judged = asked.judge(&subject)?;

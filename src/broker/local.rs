@@ -67,6 +67,13 @@ impl Line<'_, '_, '_> {
         if body.len() > MAX_BODY {
             return Err(Stop::because(Reason::BodyTooLarge, "a request for a token"));
         }
+        // The token is for the account of the key that signs it, as Twilio checks: its bearer acts there.
+        let account = &self.broker.account;
+        let pinned = team.kind == Kind::Standard || !team.accounts.is_empty();
+        if pinned && !team.accounts.contains(account) {
+            let why = "an Access Token is for the account of the key that signs it, which is not the team's";
+            return Err(Stop::telling(Reason::AccountNotAllowed, MINT, why.to_owned()));
+        }
         let request = Request::parse(body).map_err(|error| refused(&error))?;
         for grant in request.grants() {
             own_policy(&team.policy, &format!("sidekey:AccessTokens:{grant}"))
@@ -75,8 +82,7 @@ impl Line<'_, '_, '_> {
         let now = self.now;
         let lease = lease_to_sign(team, &self.broker.directory, now)
             .map_err(|reason| Stop::telling(reason, MINT, reason.row().message.to_owned()))?;
-        // The account of the key that signs, whatever the team is pinned to: Twilio checks that they belong together.
-        let (account, grants) = (&self.broker.account, team.grants.as_deref());
+        let grants = team.grants.as_deref();
         let minted =
             access_token::mint(lease.key(), account, grants, &request, now).map_err(|error| refused(&error))?;
         let expires = Timestamp::from_second(i64::try_from(minted.expires_at).unwrap_or(i64::MAX));

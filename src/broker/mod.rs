@@ -70,8 +70,10 @@ pub struct Broker {
     pub limits: Limits,
     /// Ceiling on the wait for an answer's head.
     pub response_timeout: Duration,
-    /// The broker's own account: what Access Tokens of an unpinned team are for.
+    /// The account that teams' keys belong to, and with it what they sign.
     pub account: AccountSid,
+    /// The account of the credential that master teams act with.
+    pub master_account: AccountSid,
     /// Makes request ids.
     pub ids: RequestIds,
 }

@@ -41,7 +41,7 @@ struct Asker {
     team: TeamId,
     kind: Kind,
     accounts: Vec<AccountSid>,
-    /// The account that keys belong to.
+    /// The account that its credential belongs to.
     acting: AccountSid,
     policy: TeamPolicy,
     disabled: bool,
@@ -64,7 +64,7 @@ fn declared(config: &Config, name: &TeamId) -> Option<Asker> {
         team: team.name,
         kind: team.kind,
         accounts: team.accounts,
-        acting: config.upstream.account_sid,
+        acting: config.upstream.acting(team.kind),
         policy: team.policy,
         disabled: false,
     };
@@ -82,7 +82,7 @@ fn stored(config: &Config, name: &TeamId, context: &Context) -> Result<Asker, Fa
     let found = runtime.block_on(async { Store::open(store, Clock::system()).await?.team(name).await });
     let team = found.map_err(|error| Failure::failed(error.to_string()))?;
     let TeamRow { name: team, kind, accounts, policy, disabled, .. } = team;
-    Ok(Asker { team, kind, accounts, acting: config.upstream.account_sid, policy, disabled }.pinned(config))
+    Ok(Asker { team, kind, accounts, acting: config.upstream.acting(kind), policy, disabled }.pinned(config))
 }
 
 /// What is printed.
@@ -141,8 +141,11 @@ fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
     }
     match policy::judge(&subject, &target) {
         Ok(judged) => {
-            let unread = judged.grant.needs_body_inspection();
-            let more = if unread { ", unless its body names another account" } else { "" };
+            let more = match (judged.grant.needs_body_inspection(), judged.grant.unnamed()) {
+                (true, true) => ", if its body names one of the team's accounts",
+                (true, false) => ", unless its body names another account",
+                (false, _) => "",
+            };
             let operation = Some(judged.grant.operation().name());
             Decision { verdict: "allow", reason: "granted", rule: format!("{}{more}", judged.grant.rule()), operation }
         }

@@ -216,6 +216,15 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Upstream {
+    /// The account in which a team of this kind acts where a request names none: that of its credential. A master's is
+    /// `[upstream.master]`; of a Main key nobody says whose it is, so it is taken for one of `account_sid`.
+    pub fn acting(&self, kind: Kind) -> AccountSid {
+        let master = self.master.as_ref().filter(|_| kind == Kind::Master);
+        master.and_then(|master| AccountSid::parse(&master.username)).unwrap_or(self.account_sid)
+    }
+}
+
 /// `[upstream.master]`: AC + auth token, or a Main key.
 #[derive(Clone, Debug)]
 pub struct Master {

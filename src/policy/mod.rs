@@ -20,7 +20,7 @@ pub struct Subject<'a> {
     pub kind: Kind,
     /// The accounts it is pinned to. None for a master: not pinned; none for a standard team: no account at all.
     pub accounts: &'a [AccountSid],
-    /// The account that its key belongs to: what a request is about that names none, as most of the product APIs' do.
+    /// The account that its credential belongs to: what a request is about that names none, as the product APIs' do.
     pub acting: &'a AccountSid,
     /// The team's own policy.
     pub policy: &'a TeamPolicy,
@@ -48,7 +48,7 @@ pub struct Grant {
     operation: &'static Operation,
     account: Option<AccountSid>,
     needs_body_inspection: bool,
-    /// Its body must name one of the team's accounts: nothing else does, and the key's own is not among them.
+    /// Its body must name the account that it is about: nothing else does, and the key's own is not the team's.
     unnamed: bool,
     rule: &'static str,
 }
@@ -84,6 +84,11 @@ impl Grant {
             }
             None => Ok(Self { needs_body_inspection: false, ..self }),
         }
+    }
+
+    /// Whether the body must name one of the team's accounts, and not only none of the others.
+    pub const fn unnamed(&self) -> bool {
+        self.unnamed
     }
 
     /// Whether the grant holds for a request whose body names no account.
@@ -205,8 +210,8 @@ impl<'a> Asked<'a> {
         let mut unnamed = false;
         if pinned {
             pin(subject, address, path, account).map_err(|rule| deny(Reason::AccountNotAllowed, rule))?;
-            unnamed = !reaches(subject, subject.acting) && !names_account(address, path, account);
-            if unnamed && !needs_body_inspection {
+            unnamed = !reaches(subject, subject.acting) && !names_account(operation, path, account);
+            if unnamed && !(needs_body_inspection && accounts::is_about_selected(operation.name())) {
                 return Err(deny(Reason::AccountNotAllowed, ACTING.into()));
             }
         }
@@ -253,11 +258,10 @@ fn pin(
     }
 }
 
-/// Whether path or query name an account.
-fn names_account(address: &Address<'_>, path: &CanonicalPath<'_>, account: Option<AccountSid>) -> bool {
-    let none = |_: &AccountSid| false;
-    accounts::path_leaves(address, path, account, none).is_some()
-        || path.query().is_some_and(|query| accounts::query_leaves(query, none).is_some())
+/// Whether path or query name the account that the operation is about; `account` is the path's on the 2010 API.
+fn names_account(operation: &'static Operation, path: &CanonicalPath<'_>, account: Option<AccountSid>) -> bool {
+    let selects = || path.query().is_some_and(|query| accounts::query_leaves(query, |_| false).is_some());
+    account.is_some() || (accounts::is_about_selected(operation.name()) && selects())
 }
 
 /// The team's own lists: whether they let it do what `name` names. The error is the rule that does not.

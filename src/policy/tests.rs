@@ -201,20 +201,31 @@ fn what_names_no_account_is_about_the_keys_own() {
     assert_eq!(team.reason("GET", services), None);
     let denied = away.asks("GET", services).expect_err("the key's own account is another's");
     assert_eq!((denied.reason, &*denied.rule), (Reason::AccountNotAllowed, ACTING));
-    assert_eq!(away.reason("GET", &format!("{services}?AccountSid={OURS}")), None, "one is named");
     assert_eq!(away.reason("GET", &format!("/2010-04-01/Accounts/{OURS}/Messages.json")), None, "one is named");
-    // Its body may name one.
-    let grant = away.asks("POST", sim).expect("granted, but for its body");
-    let body = |text: &str| accounts::inspect_body(Some("application/x-www-form-urlencoded"), None, text.as_bytes());
-    for (text, named) in [("", false), ("Status=active", false), (&*format!("AccountSid={OURS}"), true)] {
-        assert_eq!(grant.inspected(&away.subject(), body(text)).is_ok(), named, "{text}");
+    // What the upstream passes over, or takes for something else, names nothing.
+    let (mentioned, document) =
+        (format!("AccountSid={OURS}"), format!("/sync.twilio.com/v1/Services/IS1/Documents/{OURS}"));
+    for url in [format!("{services}?{mentioned}"), format!("{services}?z{mentioned}"), document] {
+        assert_eq!(away.reason("GET", &url), Some(Reason::AccountNotAllowed), "{url}");
     }
-    assert!(grant.bodiless().is_err() && team.asks("POST", sim).expect("its own").bodiless().is_ok());
+    assert_eq!(away.reason("POST", sim), Some(Reason::AccountNotAllowed), "its body could move the SIM, not more");
+    assert!(team.asks("POST", sim).expect("its own").bodiless().is_ok());
     // A master that was given accounts is pinned as well.
     let master = Team { kind: Kind::Master, ..Team { acting: away.acting, ..Team::standard() } };
-    for url in ["/2010-04-01/Accounts.json", "/iam.twilio.com/v1/Keys", services] {
+    let (accounts_list, keys) = ("/2010-04-01/Accounts.json", "/iam.twilio.com/v1/Keys");
+    for url in
+        [accounts_list, keys, services, &format!("{accounts_list}?{mentioned}"), &format!("{keys}/SK1?{mentioned}")]
+    {
         assert_eq!(master.reason("GET", url), Some(Reason::AccountNotAllowed), "{url}");
     }
+    assert_eq!(master.reason("GET", &format!("{keys}?{mentioned}")), None, "what iam requires");
+    // There the body may name it.
+    let grant = master.asks("POST", keys).expect("granted, but for its body");
+    let body = |text: &str| accounts::inspect_body(Some("application/x-www-form-urlencoded"), None, text.as_bytes());
+    for (text, named) in [("", false), ("FriendlyName=x", false), (&*mentioned, true)] {
+        assert_eq!(grant.inspected(&master.subject(), body(text)).is_ok(), named, "{text}");
+    }
+    assert!(grant.unnamed() && grant.bodiless().is_err());
     assert_eq!(Team::master().reason("GET", services), None);
 }
 

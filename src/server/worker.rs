@@ -9,7 +9,7 @@ use crate::authn::jwt::Jwts;
 use crate::authn::{Authn, ConnectionRules};
 use crate::broker::{Broker, RequestIds};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Kind};
 use crate::directory::Directory;
 use crate::metrics;
 use crate::net::Buffers;
@@ -137,7 +137,8 @@ impl Worker {
             clock: self.clock.clone(),
             limits: config.limits.clone(),
             response_timeout: config.upstream.response_timeout,
-            account: config.upstream.account_sid,
+            account: config.upstream.acting(Kind::Standard),
+            master_account: config.upstream.acting(Kind::Master),
             ids: RequestIds::at_random(),
         })
     }

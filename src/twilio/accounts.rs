@@ -22,6 +22,13 @@ pub enum Reach {
     Others,
 }
 
+/// Whether an operation is about the account that its selector names, and not about the credential's own: Twilio requires
+/// the selector there (Twilio docs, key-resource-v1: "missing" is error 20001), so that one that is misspelled does nothing.
+/// Elsewhere a selector moves an asset, narrows a list, or is passed over.
+pub fn is_about_selected(operation: &str) -> bool {
+    matches!(operation, "iam:Keys:list" | "iam:Keys:create")
+}
+
 /// The account that the path of the 2010 API is about, if it names one properly.
 pub fn of_path(address: &Address<'_>, path: &CanonicalPath<'_>) -> Option<AccountSid> {
     if address.product() != Product::API {

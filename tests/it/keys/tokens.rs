@@ -25,15 +25,19 @@ const VOICE: &str = r#"{"identity":"alice","ttl":600,"grants":{"voice":{"incomin
 fn a_minted_token_is_good_until_its_key_is_deleted() {
     let world = World::new();
     let broker = world.serve();
-    world.json(&["team", "create", "billing", "--account", "AC00000000000000000000000000000002", "--grant", "voice"]);
+    world.json(&["team", "create", "billing", "--grant", "voice"]);
+    world.json(&["team", "create", "away", "--account", "AC00000000000000000000000000000002"]);
     let sid = text(&world.json(&["key", "create", "billing"]), "sid");
-    let token = world.token("billing");
+    let (away, token) = (world.token("away"), world.token("billing"));
     for _ in 0..600 {
         if mint(&broker, &token, VOICE).status < 300 {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
+    // Its bearer would act in the account of the key that signs it.
+    let away = mint(&broker, &away, VOICE);
+    assert_eq!((away.status, away.header("sidekey-error")), (403, Some("account_not_allowed")));
     let minted = mint(&broker, &token, VOICE).json();
     assert_eq!(minted["key_sid"], json!(sid));
     let access = text(&minted, "token");
