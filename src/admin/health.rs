@@ -41,6 +41,9 @@ struct KeysCheck {
     /// Whether at least one key is taken by the upstream, if there are any.
     usable: bool,
     rejected: Vec<String>,
+    /// When the last of them was refused first, in seconds since the Unix epoch.
+    #[serde(skip)]
+    last: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,13 +54,16 @@ struct KeySetsCheck {
     without: Vec<String>,
 }
 
-/// Whether requests can be served: new ones are not while the broker stops. A lost store alone is said and does not count: what is known is served on until it is
-/// too old, or a key that it knows is gone. Neither does one refused key, of one team, or a key set that grew too old: taking the broker out would take all the
+/// Whether requests can be served: new ones are not while the broker stops.
+///
+/// A lost store alone is said and does not count: what is known is served on until it is too old, or a key that it knows is
+/// gone. Neither does one refused key, of one team, or a key set that grew too old: taking the broker out would take all the
 /// others along. A broker that has not had its first key sets yet refuses callers that another would serve, so it waits.
 pub(super) fn ready(parts: &Parts) -> Answer {
     let (store, audit, keys, key_sets) = (store(parts), audit(parts), keys(parts), key_sets(parts));
-    // A lost store and a key that the upstream refuses: it was replaced, and this broker has not heard of the new one.
-    let deaf = store.lost_seconds.is_some() && !keys.rejected.is_empty();
+    // A key that the upstream refuses since the store is lost: it was replaced, and this broker has not heard of the new one.
+    let lost_since = parts.health.as_ref().and_then(|health| health.lost_since());
+    let deaf = lost_since.is_some_and(|since| keys.last >= since);
     let stopping = *parts.stopping.borrow();
     let ready = store.usable && audit.usable && keys.usable && key_sets.usable && !deaf && !stopping;
     Answer::json(if ready { 200 } else { 503 }, &Readiness { ready, stopping, store, audit, keys, key_sets })
@@ -83,19 +89,20 @@ fn audit(parts: &Parts) -> AuditCheck {
 }
 
 fn keys(parts: &Parts) -> KeysCheck {
-    let (mut held, mut rejected) = (0_usize, Vec::new());
+    let (mut held, mut last, mut rejected) = (0_usize, 0, Vec::new());
     let teams = parts.directory.teams();
     let keys = teams.iter().filter_map(|team| team.load().key.clone()).chain(parts.directory.master());
     for key in keys {
         held += 1;
-        if key.is_rejected() {
+        if let Some(at) = key.rejected_at() {
+            last = last.max(at);
             rejected.push(key.sid.to_string());
         }
     }
     let usable = held == 0 || rejected.len() < held;
     rejected.sort();
     rejected.truncate(MAX_NAMED);
-    KeysCheck { usable, rejected }
+    KeysCheck { usable, rejected, last }
 }
 
 fn key_sets(parts: &Parts) -> KeySetsCheck {

@@ -140,7 +140,7 @@ impl Broker {
                 Ended { close: done.close }
             }
             Err(Failure::Refuse { reason, detail, bytes_in }) => {
-                if reason == Reason::UpstreamRejectedKey && lease.key().reject() {
+                if reason == Reason::UpstreamRejectedKey && lease.key().reject(self.clock.unix_seconds()) {
                     tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
                 }
                 tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");

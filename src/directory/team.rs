@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
@@ -26,8 +26,8 @@ pub struct Key {
     authorization: Secret,
     /// Whether the key may sign Access Tokens (a Restricted key may not; Twilio docs, API keys).
     pub signs: bool,
-    /// Whether the upstream has refused this key.
-    rejected: AtomicBool,
+    /// Unix second of the first refusal by the upstream since it took the key last; 0: it takes it.
+    rejected: AtomicU64,
     /// Unix second of the last use.
     last_use: AtomicU64,
     /// What answers are searched for; made at the first use, since most keys of a large directory are idle.
@@ -50,7 +50,7 @@ impl Key {
             secret,
             authorization,
             signs,
-            rejected: AtomicBool::new(false),
+            rejected: AtomicU64::new(0),
             last_use: AtomicU64::new(0),
             spellings: OnceLock::new(),
         }
@@ -83,21 +83,26 @@ impl Key {
         std::hint::black_box(value.last().copied());
     }
 
-    /// Notes that the upstream refused this key; `true` the first time.
-    pub fn reject(&self) -> bool {
-        !self.rejected.swap(true, Ordering::Relaxed)
+    /// Notes that the upstream refused this key at this Unix second; `true` the first time.
+    pub fn reject(&self, at: u64) -> bool {
+        self.rejected.compare_exchange(0, at.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Notes that the upstream takes this key (again).
     pub fn accept(&self) {
-        if self.rejected.load(Ordering::Relaxed) {
-            self.rejected.store(false, Ordering::Relaxed);
+        if self.is_rejected() {
+            self.rejected.store(0, Ordering::Relaxed);
         }
     }
 
     /// Whether the upstream has refused this key.
     pub fn is_rejected(&self) -> bool {
-        self.rejected.load(Ordering::Relaxed)
+        self.rejected_at().is_some()
+    }
+
+    /// Since which Unix second the upstream refuses this key; `None`: it takes it.
+    pub fn rejected_at(&self) -> Option<u64> {
+        Some(self.rejected.load(Ordering::Relaxed)).filter(|second| *second != 0)
     }
 
     /// Notes a use; written once a second at most, so that cores do not fight for the cache line.

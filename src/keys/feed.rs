@@ -316,7 +316,7 @@ impl Feed {
                 if key.row.state == KeyState::Active {
                     old.accept();
                 } else {
-                    old.reject();
+                    old.reject(self.clock.unix_seconds());
                 }
                 return;
             }
@@ -365,7 +365,8 @@ fn describe(change: &Change) -> (&'static str, String) {
 fn fresh(key: SealedKey) -> Key {
     let made = Key::new(key.row.sid.as_str(), key.secret, !key.row.restricted);
     if key.row.state != KeyState::Active {
-        made.reject();
+        // Somebody has told the store long since.
+        made.reject(key.row.created_at);
     }
     made
 }

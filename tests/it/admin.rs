@@ -286,6 +286,16 @@ fn a_lost_store_is_said_and_serving_ends_only_when_it_is_too_old() {
     world.json(&["key", "create", "billing"]);
     let token = world.token("billing");
     broker.until(&world, &token, 200);
+    // A key that was refused before says nothing of what was missed.
+    for made in [["team", "create", "broken"], ["key", "create", "broken"]] {
+        world.json(&made);
+    }
+    let broken = world.token("broken");
+    broker.until(&world, &broken, 200);
+    world.fail("/Messages.json", 1, 401, 20003);
+    broker.until(&world, &broken, 502);
+    // The store's loss is said by the second.
+    std::thread::sleep(Duration::from_millis(1100));
     let state = || ask(broker.admin, "GET", "/readyz", &[], b"").expect("an answer");
     let until = |wanted: &str| {
         for _ in 0..1200 {
