@@ -3,9 +3,12 @@
 //! `audit.jsonl` becomes `audit.jsonl.20260131T235959.000001Z`, then the same with `.gz`: in the order of their names is
 //! in the order of their lines.
 
+use super::chain::Link;
 use flate2::bufread::MultiGzDecoder;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -70,31 +73,66 @@ pub(super) fn every(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The newest of [`others`].
+/// The one of [`others`] with which the trail goes on: of those that nobody writes, the one that was opened last.
 pub(super) fn renamed(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut newest = None;
-    for file in others(path)? {
-        newest = newest.max(Some((fs::metadata(&file)?.modified()?, file)));
+    for (number, file) in others(path)? {
+        let modified = fs::metadata(&file).and_then(|found| found.modified()).ok();
+        if !is_written(&file) {
+            newest = newest.max(Some((number, modified, file)));
+        }
     }
-    Ok(newest.map(|(_, file)| file))
+    Ok(newest.map(|(.., file)| file))
 }
 
-/// Files that begin with the name of `path` and are none that sidekey has rotated or set aside: somebody else may have renamed
-/// the trail to one of them, as `logrotate` does.
-pub(super) fn others(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// Whether a broker has it open: its lock is that of another trail, whose name begins like this one's.
+fn is_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+}
+
+/// Trails, each with the number of its opening record, whose names begin with that of `path` and are none that sidekey has given:
+/// somebody else may have renamed the trail to one of them, as `logrotate` does. What can't be read is passed over.
+pub(super) fn others(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut trails = Vec::new();
+    for file in namesakes(path)? {
+        match opening(&file) {
+            Ok(number) => trails.extend(number.map(|number| (number, file))),
+            Err(fault) => {
+                tracing::warn!(%fault, file = %file.display(), "can't be read, so it is taken for no part of the trail");
+            }
+        }
+    }
+    Ok(trails)
+}
+
+/// The number of the record that opens a file; `None` if it does not begin with one.
+pub(super) fn opening(path: &Path) -> io::Result<Option<u64>> {
+    let mut line = Vec::new();
+    BufReader::new(open(path)?).take(1 << 20).read_until(b'\n', &mut line)?;
+    let link = line.strip_suffix(b"\n").and_then(Link::parse);
+    Ok(link.filter(|link| link.writer == 0).map(|link| link.seq))
+}
+
+fn namesakes(path: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder(path))? {
         let entry = entry?;
         let found = folder(path).join(entry.file_name());
         let suffix = entry.file_name().to_str().and_then(|other| other.strip_prefix(name).map(str::to_owned));
-        let theirs = suffix.is_some_and(|suffix| !suffix.is_empty() && !is_suffix(&suffix));
+        let theirs = suffix.is_some_and(|suffix| is_added(&suffix) && !is_suffix(&suffix));
         let aside = found.extension().is_some_and(|extension| extension == "foreign" || extension == "part");
         if theirs && !aside && is_file(&entry) {
             files.push(found);
         }
     }
     Ok(files)
+}
+
+/// Whether this behind a name makes another name of the same file, such as `.1`, `.old` or `-20260131`.
+fn is_added(suffix: &str) -> bool {
+    suffix.starts_with('.')
+        || suffix.strip_prefix(['-', '_']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// A file, or a link to one: opening a pipe would wait for its other end.

@@ -15,7 +15,6 @@ use crate::config::{Audit, Ship, ShipTo};
 use source::Source;
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -178,11 +177,6 @@ impl Sink for Stdout {
 /// A file name for a place.
 fn cursor_name(name: &str) -> String {
     String::from_utf8_lossy(&digest_of(name.as_bytes())[..12]).into_owned()
-}
-
-/// The number of the record that opens a trail file; `None` if it does not begin with one.
-pub(super) fn opening_number(path: &Path) -> io::Result<Option<u64>> {
-    source::opening(path)
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@
 //! thirty-second of a CPU, which is enough for 6,000 requests a second, and each further one as much again.
 
 use super::place::Place;
-use super::rotate::{every, is_called_packed, is_older, is_partial, with_suffix};
+use super::rotate::{every, is_called_packed, is_older, is_partial, opening, with_suffix};
 use super::shared::Shared;
-use super::ship::opening_number;
 use crate::clock::Clock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -140,8 +139,7 @@ impl Sweep {
         let Some(kept) = self.retention else { return false };
         let kept = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
         is_older(file, self.clock.unix_micros().saturating_sub(kept))
-            && (self.oldest_needed)()
-                .is_none_or(|needed| opening_number(file).ok().flatten().is_none_or(|own| own < needed))
+            && (self.oldest_needed)().is_none_or(|needed| opening(file).ok().flatten().is_none_or(|own| own < needed))
     }
 
     /// Makes `file.gz` of `file`. The original goes only when the copy is on disk.

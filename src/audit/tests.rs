@@ -474,6 +474,28 @@ fn a_file_that_was_renamed_between_two_runs_and_its_successor_verify() {
 }
 
 #[test]
+fn what_only_begins_with_the_trails_name_is_not_its_past() {
+    let (place, other) = (place(), place());
+    let aside = place.file.with_extension("jsonl.1");
+    run(&config(&place.file), async |_, recorder| request(&recorder, 1).await.expect("kept"));
+    fs::rename(&place.file, &aside).expect("renamed");
+    // Newer than the trail: a checksum, half an archive, another trail whose name begins alike, and one that is being written.
+    fs::write(place.file.with_extension("jsonl.1.sha256"), "00  audit.jsonl.1\n").expect("written");
+    fs::write(place.file.with_extension("jsonl.old.gz"), b"\x1f\x8b\x08").expect("written");
+    for _ in 0..3 {
+        run(&config(&other.file), async |_, recorder| request(&recorder, 2).await.expect("kept"));
+        fs::rename(&other.file, other.file.with_extension("jsonl.0")).expect("renamed");
+    }
+    run(&config(&other.file), async |_, recorder| request(&recorder, 2).await.expect("kept"));
+    fs::copy(&other.file, place.file.with_extension("jsonl-b")).expect("copied");
+    let busy = place.file.with_extension("jsonl.live");
+    fs::rename(&other.file, &busy).expect("renamed");
+    let _other_broker = Trail::open(&config(&busy), 1, Clock::system()).expect("opens");
+    run(&config(&place.file), async |_, recorder| request(&recorder, 3).await.expect("kept"));
+    whole(&[aside, place.file]);
+}
+
+#[test]
 fn best_effort_passes_and_counts() {
     let place = place();
     let folder = place.file.with_file_name("deep");

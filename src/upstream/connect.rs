@@ -91,7 +91,7 @@ impl Connector {
     }
 
     async fn open(&self, origin: &config::Origin) -> io::Result<Dialled> {
-        let tcp = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
+        let tcp = connect(&origin.host, origin.port).await?;
         tcp.set_nodelay(true)?;
         if !origin.tls {
             return Ok(Dialled { stream: Stream::Tcp(tcp), http2: false });
@@ -101,6 +101,24 @@ impl Connector {
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Dialled { stream: Stream::TlsClient(Box::new(tls)), http2 })
     }
+}
+
+/// Tries every address of a name; the error is that of the last one that could be tried.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut fault = None;
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            // Of IPv4 it means that no port is left, of IPv6 that this machine has no address of its own.
+            Err(error) if address.is_ipv6() && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                fault.get_or_insert_with(|| {
+                    io::Error::new(io::ErrorKind::NetworkUnreachable, format!("no IPv6 here: {error}"))
+                });
+            }
+            Err(error) => fault = Some(error),
+        }
+    }
+    Err(fault.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Reads a trail behind its writers, through rotations, from where the last run stopped.
 
-use crate::audit::chain::Link;
 use crate::audit::query::files;
-use crate::audit::rotate;
+use crate::audit::rotate::{self, opening};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most bytes handed over at once, but for a single longer line: a collector takes 4 MiB by default.
 const BATCH: usize = 256 << 10;
+
+/// How much of what was handed over is looked at again before more is read: the end of a line, which holds a hash.
+const TAIL: usize = 128;
+
+/// How far back reading goes where that is another now: more than one write that fails half-way can hold. What is handed
+/// over twice is told apart by its number.
+const BACK: u64 = 4 << 20;
 
 /// The lines that were not handed over yet.
 pub(super) struct Source {
@@ -32,6 +38,8 @@ struct Reading {
     number: u64,
     /// What was handed over of it, in bytes before compression.
     offset: u64,
+    /// The end of what was handed over.
+    tail: Vec<u8>,
     bytes: Bytes,
 }
 
@@ -78,6 +86,8 @@ impl Source {
     pub(super) fn advance(&mut self) {
         if let Some(reading) = &mut self.reading {
             reading.offset += u64::try_from(self.given).unwrap_or_default();
+            reading.tail.clear();
+            reading.tail.extend_from_slice(&self.buffer[self.given.saturating_sub(TAIL)..self.given]);
         }
         self.buffer.drain(..self.given);
         self.given = 0;
@@ -134,17 +144,17 @@ impl Source {
                 Bytes::Packed(packed)
             }
         };
-        Ok(Some(Reading { number, offset, bytes }))
+        Ok(Some(Reading { number, offset, tail: Vec::new(), bytes }))
     }
 
     /// Reads more. `false`: the end.
     fn fill(&mut self) -> io::Result<bool> {
         let Some(reading) = &mut self.reading else { return Ok(false) };
         if let Bytes::Plain(file) = &reading.bytes {
-            // A write that failed half-way was taken off again, whole lines of it too.
-            let length = file.metadata()?.len();
-            if length < reading.offset {
-                reading.offset = length;
+            // A write that failed half-way was taken off again, whole lines of it too, and others stand there now, perhaps.
+            if !still_there(file, reading.offset, &reading.tail)? {
+                reading.offset = line_before(file, reading.offset)?;
+                reading.tail.clear();
                 self.buffer.clear();
             }
         }
@@ -181,24 +191,38 @@ impl Source {
 /// The trail's files, whoever has given them their names, by the number of their opening record.
 fn spool(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut spool = Vec::new();
-    for file in files(path)?.into_iter().chain(rotate::others(path)?) {
+    for file in files(path)? {
         spool.extend(opening(&file)?.map(|number| (number, file)));
     }
+    spool.extend(rotate::others(path)?);
     // Without moving the file itself behind a copy of it.
     spool.sort_by_key(|(number, _)| *number);
     Ok(spool)
+}
+
+/// Whether a file is this long, and what was handed over of it stands there still.
+fn still_there(file: &File, offset: u64, tail: &[u8]) -> io::Result<bool> {
+    if file.metadata()?.len() < offset {
+        return Ok(false);
+    }
+    let mut now = vec![0; tail.len()];
+    file.read_exact_at(&mut now, offset.saturating_sub(tail.len() as u64))?;
+    Ok(now == tail)
+}
+
+/// Where a line begins, some way before `offset`.
+fn line_before(file: &File, offset: u64) -> io::Result<u64> {
+    let from = offset.saturating_sub(BACK);
+    if from == 0 {
+        return Ok(0);
+    }
+    let mut block = vec![0; 64 << 10];
+    let read = file.read_at(&mut block, from)?;
+    Ok(memchr::memchr(b'\n', &block[..read]).map_or(0, |newline| from + newline as u64 + 1))
 }
 
 /// The length of the whole lines at the start, at most a batch unless one line is longer.
 fn whole(buffer: &[u8]) -> usize {
     let within = &buffer[..buffer.len().min(BATCH)];
     memchr::memrchr(b'\n', within).or_else(|| memchr::memchr(b'\n', buffer)).map_or(0, |newline| newline + 1)
-}
-
-/// The number of the record that opens a file; `None` if it does not begin with one.
-pub(super) fn opening(path: &Path) -> io::Result<Option<u64>> {
-    let mut line = Vec::new();
-    BufReader::new(rotate::open(path)?).take(1 << 20).read_until(b'\n', &mut line)?;
-    let link = line.strip_suffix(b"\n").and_then(Link::parse);
-    Ok(link.filter(|link| link.writer == 0).map(|link| link.seq))
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -153,6 +154,24 @@ fn a_piece_of_a_line_that_is_taken_off_again_is_not_copied() {
 }
 
 #[test]
+fn whole_lines_that_are_taken_off_again_cost_no_record() {
+    let (folder, file) = place();
+    leave(&config(&file), 0, 1);
+    let mut source = Source::new(file.clone(), folder.path().join("cursor"), Arc::default());
+    let first = source.lines().expect("readable").to_vec();
+    source.advance();
+    let length = std::fs::metadata(&file).expect("there").len();
+    let mut out = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
+    out.write_all(b"{\"ts\":\"whole\"}\n{\"ts\":\"torn").expect("written");
+    assert_eq!(source.lines().expect("readable"), b"{\"ts\":\"whole\"}\n");
+    source.advance();
+    out.set_len(length).expect("taken off");
+    out.write_all(b"{\"ts\":\"another, and longer than both together\"}\n").expect("written");
+    let again = [&first[..], b"{\"ts\":\"another, and longer than both together\"}\n"].concat();
+    assert_eq!(source.lines().expect("readable"), again, "what was handed over comes again, and nothing is missing");
+}
+
+#[test]
 fn a_syslog_server_that_closes_between_batches_misses_nothing() {
     let (_folder, file) = place();
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -160,7 +179,8 @@ fn a_syslog_server_that_closes_between_batches_misses_nothing() {
     let (sender, heard) = channel();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // One burst, and the end.
+            // A greeting, which is not the end and does not hide it; one burst, and the end.
+            let _ = stream.write_all(b"x");
             stream.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
             let mut all = Vec::new();
             let _ = stream.read_to_end(&mut all);

@@ -27,7 +27,11 @@ pub(super) trait Stream: Read + Write + Send {
 
 impl Stream for TcpStream {
     fn has_ended(&mut self) -> bool {
-        at_once(self, |stream| stream.peek(&mut [0])).is_some_and(|read| !matches!(read, Ok(1..)))
+        /// What a server says is read and let go, so far: behind it may stand the end.
+        const MOST_READS: usize = 64;
+        let mut reads =
+            std::iter::repeat_with(|| at_once(self, |mut stream| stream.read(&mut [0; 1024]))).take(MOST_READS);
+        reads.find(|read| !matches!(read, Some(Ok(1..)))).flatten().is_some()
     }
 }
 

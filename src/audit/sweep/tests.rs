@@ -109,7 +109,7 @@ fn what_a_place_has_not_had_stays() {
         head.append(&mut line, b"{\"ts\":\"x\",\"phase\":\"open\"", true);
         fs::write(scene.named(seconds), line).expect("written");
     }
-    let number = opening_number(&scene.named(90)).expect("read");
+    let number = opening(&scene.named(90)).expect("read");
     scene.sweep.oldest_needed = Box::new(move || number);
     scene.sweep.look(&mut pace());
     assert_eq!((number.is_some(), scene.names().contains(&scene.named(90))), (true, true));
