@@ -30,6 +30,8 @@ struct Wire {
     /// Not yet sent; lent while there is something in it.
     gathered: BytesMut,
     buffers: Rc<Buffers>,
+    /// The stream has taken something that it may hold back still, as TLS does while the socket is full.
+    unflushed: bool,
     /// Something was read since [`Cork::heard`] was asked.
     heard: bool,
     /// Why nothing can be sent any more.
@@ -38,7 +40,7 @@ struct Wire {
 
 /// Corks a stream.
 pub fn cork(stream: Stream, buffers: Rc<Buffers>) -> (Corked, Cork) {
-    let wire = Wire { stream, gathered: BytesMut::new(), buffers, heard: false, failed: None };
+    let wire = Wire { stream, gathered: BytesMut::new(), buffers, unflushed: false, heard: false, failed: None };
     let wire = Rc::new(RefCell::new(wire));
     (Corked(Rc::clone(&wire)), Cork(wire))
 }
@@ -68,17 +70,24 @@ impl Cork {
 impl Wire {
     /// Sends all that was gathered.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.gathered.is_empty() || self.failed.is_some() {
+        if self.failed.is_some() {
             return Poll::Ready(Ok(()));
         }
-        while !self.gathered.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.gathered.advance(sent),
+        if !self.gathered.is_empty() {
+            self.unflushed = true;
+            while !self.gathered.is_empty() {
+                match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    sent => self.gathered.advance(sent),
+                }
             }
+            self.buffers.give_back(std::mem::take(&mut self.gathered));
         }
-        self.buffers.give_back(std::mem::take(&mut self.gathered));
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Makes room for more.
@@ -186,5 +195,51 @@ mod tests {
         cork.drive(pin!(io.write_all(b"lost"))).await.expect("gathered");
         let told = cork.drive(pin!(io.flush())).await;
         assert_eq!(told.map_err(|e| e.kind()), Err(io::ErrorKind::BrokenPipe));
+    }
+
+    /// Both ends of a TLS session over a pair of sockets, ours corked later.
+    async fn secured() -> (Stream, tokio_rustls::client::TlsStream<UnixStream>) {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let ca = crate::tls::testing::Authority::new("cork");
+        let (roots, _) = ca.write(folder.path());
+        let (cert, key) = ca.server(&["localhost"]).write(folder.path(), "server");
+        let tls = crate::config::Tls { cert, key, client_ca: None, client_crl: None, client_cert_required: false };
+        let server = crate::tls::server::ServerTls::open(Some(&tls), None).expect("opens").config();
+        let client =
+            crate::tls::upstream::client_config(Some(&roots), crate::tls::upstream::ALPN_HTTP1).expect("a root");
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+        let (ours, theirs) = tokio::join!(
+            tokio_rustls::TlsAcceptor::from(server).accept(Stream::Unix(ours)),
+            tokio_rustls::TlsConnector::from(client).connect(name, theirs)
+        );
+        (Stream::TlsServer(Box::new(ours.expect("a session"))), theirs.expect("a session"))
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_tls_holds_back_leaves_without_anything_behind_it() {
+        // Lengths at which a socket that is full meets the end of the data in all ways.
+        for length in (100_000..500_000).step_by(4_999) {
+            let (ours, mut theirs) = secured().await;
+            let (mut io, cork) = cork(ours, Rc::default());
+            let sent = vec![7; length];
+            let protocol = Box::pin(async {
+                io.write_all(&sent).await.expect("there is room");
+                io.flush().await.expect("nothing has failed");
+                std::future::pending::<()>().await;
+            });
+            let mut read = vec![0; length];
+            let read = async {
+                // The socket fills up before anybody reads.
+                tokio::task::yield_now().await;
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                theirs.read_exact(&mut read).await.expect("it has left");
+            };
+            let patience = std::time::Duration::from_secs(30);
+            let all = tokio::time::timeout(patience, async {
+                tokio::select! { () = cork.drive(protocol) => (), () = read => () }
+            });
+            all.await.unwrap_or_else(|_| panic!("the end of {length} bytes stays behind"));
+        }
     }
 }

@@ -34,8 +34,9 @@ pub enum Resting {
 
 impl Stream {
     /// Whether an idle connection has something to say: bytes nobody asked for, an end, or an error. On an idle connection
-    /// every one of these means that it must not be used again. Asks the event loop only, without a system call; TLS is
-    /// read where there is something to read, since session tickets come unasked and are no such thing.
+    /// every one of these means that it must not be used again. Asks the event loop only, without a system call where nothing
+    /// has come; TLS is read, since session tickets come unasked and are no such thing, and since it may have decrypted more
+    /// already than was asked for.
     pub fn stirred(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
         match self {
@@ -45,8 +46,7 @@ impl Stream {
             Self::Resting(_) => true,
             Self::TlsClient(tls) => {
                 let mut byte = [0];
-                tls.get_ref().0.poll_read_ready(&mut context).is_ready()
-                    && Pin::new(&mut **tls).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_ready()
+                Pin::new(&mut **tls).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_ready()
             }
         }
     }
@@ -184,4 +184,41 @@ pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Contex
         buffer.reserve(16 * 1024);
     }
     pin!(stream.read_buf(buffer)).poll(cx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls;
+    use rustls::pki_types::ServerName;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_idle_session_stirs_by_what_is_decrypted_already_and_not_by_a_ticket() {
+        let folder = tempfile::tempdir().expect("a throwaway folder");
+        let ca = tls::testing::Authority::new("stream");
+        let (roots, _) = ca.write(folder.path());
+        let (cert, key) = ca.server(&["localhost"]).write(folder.path(), "server");
+        let config = crate::config::Tls { cert, key, client_ca: None, client_crl: None, client_cert_required: false };
+        let server = tls::server::ServerTls::open(Some(&config), None).expect("opens").config();
+        let client = tls::upstream::client_config(Some(&roots), tls::upstream::ALPN_HTTP1).expect("a root");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let ours = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        let (theirs, _) = listener.accept().await.expect("a caller");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let (ours, theirs) = tokio::join!(
+            tokio_rustls::TlsConnector::from(client).connect(name, ours),
+            tokio_rustls::TlsAcceptor::from(server).accept(theirs)
+        );
+        let (mut ours, mut theirs) =
+            (Stream::TlsClient(Box::new(ours.expect("a session"))), theirs.expect("a session"));
+        tokio::task::yield_now().await;
+        assert!(!ours.stirred(), "tickets come unasked");
+        theirs.write_all(b"answer, and one that nobody asked for").await.expect("room");
+        theirs.flush().await.expect("sent");
+        let mut answer = [0; 6];
+        ours.read_exact(&mut answer).await.expect("an answer");
+        assert!(ours.stirred(), "the rest lies in the session");
+    }
 }

@@ -98,6 +98,9 @@ fn multipart_is_read_in_one_shape_only() {
         whole("--b\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: multipart/mixed\r\n\r\nx\r\n"),
         whole("--b\r\nContent-Type: text/plain\r\n\r\nx\r\n"),
         whole("--b\n\n"),
+        // As readers do that take a bare CR or LF for the end of a line.
+        whole(&part("a", "x\n--b\nContent-Disposition: form-data; name=\"AccountSid\"\n\nACx")),
+        whole(&part("a", "x\r--b\rContent-Disposition: form-data; name=\"AccountSid\"\r\rACx")),
     ] {
         assert_eq!(reaches(MULTIPART, &odd), Err(Unreadable::Syntax), "{odd}");
     }
@@ -154,9 +157,32 @@ fn compressed_bodies_are_read_whole() {
         ("gzip", &[&gzip[..], b"x"].concat()),
         ("deflate", &[&zlib[..], b"x"].concat()),
         ("gzip, gzip, gzip", &gzip[..]),
+        // Begins as zlib does: who takes it so far reads the same bytes otherwise.
+        ("deflate", &[&[0x78, 0x01][..], &raw].concat()),
     ] {
         assert_eq!(read(encoding, body), Err(Unreadable::Encoding), "{encoding}");
     }
+}
+
+#[test]
+fn little_does_not_become_much() {
+    let packed = |body: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(body).and_then(|()| gzip.finish()).expect("memory")
+    };
+    let read = |encoding: &str, body: &[u8]| inspect_body(Some(FORM), Some(encoding), body);
+    let letters = "a".repeat(3 << 20);
+    assert_eq!(read("gzip", &packed(letters.as_bytes())), Err(Unreadable::TooMuch));
+    assert_eq!(read("gzip, gzip", &packed(&packed(letters.as_bytes()))), Err(Unreadable::TooMuch));
+    assert!(
+        read("gzip", &packed(format!("Body={}", &letters[..1 << 19]).as_bytes())).is_ok(),
+        "a value of text is read"
+    );
+    // A name costs more than a value.
+    let name = &letters[..=MAX_NAME];
+    assert_eq!(reaches(FORM, &format!("{name}=x")), Err(Unreadable::TooMuch));
+    assert_eq!(reaches("application/json", &format!("{{\"{name}\":1}}")), Err(Unreadable::TooMuch));
+    assert_eq!(reaches(MULTIPART, &format!("{}--b--", part(name, "x"))), Err(Unreadable::TooMuch));
 }
 
 proptest! {
