@@ -21,14 +21,15 @@ use tokio::sync::Notify;
 /// A connection that is silent while a request is under way is asked for a sign of life, so that a dead one is found.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
-/// Bytes of one answer that may be under way unread; of all of a connection together.
-const WINDOWS: (u32, u32) = (2 * 1024 * 1024, 5 * 1024 * 1024);
+/// Bytes of one answer that may be under way unread: what a caller holds who does not take its answer.
+const WINDOW: u32 = 512 * 1024;
 
 /// Bytes of an answer's header list.
 const MAX_HEADERS: u32 = 16 * 1024;
 
-/// Streams at once before the upstream has said how many it takes.
-const FIRST_STREAMS: usize = 100;
+/// Streams at once that a connection is given before another is opened, should the upstream take more. The connection's
+/// window is as large as all of theirs together, so that answers which nobody takes hold up no other.
+const MOST_STREAMS: u32 = 100;
 
 /// A shared connection.
 pub struct Multiplex {
@@ -72,10 +73,10 @@ impl Multiplex {
         let mut builder = Builder::new();
         builder
             .enable_push(false)
-            .initial_max_send_streams(FIRST_STREAMS)
+            .initial_max_send_streams(MOST_STREAMS as usize)
             .max_header_list_size(MAX_HEADERS)
-            .initial_window_size(WINDOWS.0)
-            .initial_connection_window_size(WINDOWS.1);
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW * MOST_STREAMS);
         let (sender, mut connection) = builder.handshake(io).await?;
         let link = Rc::new(Link::default());
         let held = Rc::downgrade(&link);
@@ -114,7 +115,7 @@ impl Multiplex {
 
     /// Whether a request would have a stream at once.
     pub fn has_room(&self) -> bool {
-        self.load() < self.sender.current_max_send_streams()
+        self.load() < self.sender.current_max_send_streams().min(MOST_STREAMS as usize)
     }
 
     /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.

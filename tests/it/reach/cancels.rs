@@ -61,7 +61,16 @@ async fn upstream(own: &Issued) -> SocketAddr {
 const BODILESS: [u16; 2] = [204, 304];
 const FORGED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
 
+/// The case that answers more than callers and the broker hold, and whole.
+const LARGE: usize = 100;
+
 async fn answer(case: usize, mut reply: SendResponse<Bytes>) {
+    if case == LARGE {
+        let mut body = reply.send_response(Response::new(()), false).expect("sent");
+        let _ = body.send_data(Bytes::from(vec![b'x'; 32 << 20]), true);
+        // The stream is reset with its last handle.
+        return std::future::pending().await;
+    }
     let Some((_, length, reason, _)) = CASES.get(case).copied() else {
         let status = BODILESS[case - CASES.len()];
         let head = Response::builder().status(status).header("content-encoding", "gzip");
@@ -114,4 +123,23 @@ async fn nothing_follows_an_answer_that_has_no_body() {
         assert_eq!(answer.status(), 200, "{near}");
         assert_eq!(answer.into_body().collect().await.expect("whole").to_bytes().len(), SENT, "{near}");
     }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_hold_up_no_other() {
+    let (_, stopped) = mpsc::channel();
+    let between = Between::before(Pair { near: "http/1.1", far: "h2" }, stopped, upstream).await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut caller = between.caller().await;
+        let answer = caller.send(between.request("GET", &LARGE.to_string(), Pieces::none())).await;
+        assert_eq!(answer.status(), 200);
+        held.push((caller, answer));
+    }
+    // Until as much of them as there is room for is on its way.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let whole = CASES.iter().position(|(.., whole)| *whole).expect("one is").to_string();
+    let answer = between.caller().await.send(between.request("GET", &whole, Pieces::none())).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.into_body().collect().await.expect("whole").to_bytes().len(), SENT);
 }
