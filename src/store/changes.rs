@@ -172,5 +172,5 @@ async fn prune(tx: &mut Tx, newest: i64) -> Result<()> {
 }
 
 fn odd(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("a change of {what:?} can't be read"))
+    StoreError::unreadable(format_args!("a change of {what:?}"))
 }

@@ -56,6 +56,11 @@ impl StoreError {
     pub fn duplicate(what: &'static str, name: impl fmt::Display) -> Self {
         Self::Duplicate { what, name: name.to_string() }
     }
+
+    /// A [`StoreError::Corrupt`]: what a row holds is not what sidekey writes there.
+    pub(super) fn unreadable(what: impl fmt::Display) -> Self {
+        Self::Corrupt(format!("{what} can't be read"))
+    }
 }
 
 impl fmt::Display for StoreError {

@@ -72,7 +72,7 @@ fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static s
 
 fn item<T: Copy>(table: &[(T, &'static str)], word: &str) -> Result<T> {
     let found = table.iter().find(|(_, name)| *name == word).map(|(item, _)| *item);
-    found.ok_or_else(|| StoreError::Corrupt(format!("the journal says {word:?}")))
+    found.ok_or_else(|| StoreError::unreadable(format_args!("{word:?} in the journal")))
 }
 
 /// One entry.
@@ -412,14 +412,13 @@ async fn advance(tx: &mut Tx, entry: &Entry, to: Step, now: u64) -> Result<()> {
 
 fn read(row: &Row) -> Result<Entry> {
     let sid = |at: usize| -> Result<Option<KeySid>> {
-        let read = |text| KeySid::parse(text).ok_or_else(|| StoreError::Corrupt("a SID in the journal".to_owned()));
+        let read = |text| KeySid::parse(text).ok_or_else(|| StoreError::unreadable("a SID in the journal"));
         row.opt_text(at)?.map(read).transpose()
     };
-    let team = TeamId::parse(row.text(2)?);
     Ok(Entry {
         id: row.int(0)?,
         op: item(&OPS, row.text(1)?)?,
-        team: team.ok_or_else(|| StoreError::Corrupt("a team in the journal".to_owned()))?,
+        team: TeamId::parse(row.text(2)?).ok_or_else(|| StoreError::unreadable("a team in the journal"))?,
         step: item(&STEPS, row.text(3)?)?,
         owner: row.text(4)?.to_owned(),
         friendly_name: row.text(5)?.to_owned(),

@@ -71,7 +71,7 @@ impl Store {
         let params = vec![time(self.now()), every.map_or(Value::Null, |every| time(every.as_secs()))];
         let rows = self.read().await?.query(&sql, params).await?;
         let read = |row: &Row| {
-            let team = TeamId::parse(row.text(0)?).ok_or_else(|| odd("a key's team"))?;
+            let team = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's team"))?;
             Ok((team, Duration::from_secs(row.time(1)?)))
         };
         rows.iter().map(read).collect()
@@ -163,7 +163,7 @@ async fn mark(tx: &mut Tx, sid: &KeySid, state: KeyState) -> Result<bool> {
         format!("UPDATE keys SET state = ?2 WHERE sid = ?1 AND state <> ?2 AND state IN {CURRENT} RETURNING team");
     let rows = tx.query(&sql, vec![sid.as_str().into(), state.name().into()]).await?;
     let Some(row) = rows.first() else { return Ok(false) };
-    let team = TeamId::parse(row.text(0)?).ok_or_else(|| odd("a key's team"))?;
+    let team = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's team"))?;
     changes::note_key(tx, &team).await?;
     Ok(true)
 }
@@ -229,18 +229,14 @@ fn place(key: &KeyRow) -> Place<'_> {
 
 fn read(row: &Row) -> Result<KeyRow> {
     Ok(KeyRow {
-        sid: KeySid::parse(row.text(0)?).ok_or_else(|| odd("a key's SID"))?,
-        team: TeamId::parse(row.text(1)?).ok_or_else(|| odd("a key's team"))?,
+        sid: KeySid::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's SID"))?,
+        team: TeamId::parse(row.text(1)?).ok_or_else(|| StoreError::unreadable("a key's team"))?,
         version: row.int(2)?,
-        state: KeyState::parse(row.text(3)?).ok_or_else(|| odd("a key's state"))?,
+        state: KeyState::parse(row.text(3)?).ok_or_else(|| StoreError::unreadable("a key's state"))?,
         restricted: row.int(4)? != 0,
         imported: row.int(5)? != 0,
         friendly_name: row.opt_text(6)?.map(str::to_owned),
         created_at: row.time(7)?,
         last_used_at: row.opt_time(8)?,
     })
-}
-
-fn odd(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} can't be read"))
 }

@@ -137,14 +137,15 @@ fn json(value: &impl serde::Serialize) -> Value {
 }
 
 fn read(row: &Row) -> Result<TeamRow> {
-    let name = TeamId::parse(row.text(0)?).ok_or_else(|| odd("a team's name"))?;
+    let name = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a team's name"))?;
     let kind = match row.text(1)? {
         "standard" => Kind::Standard,
         "master" => Kind::Master,
-        _ => return Err(odd("a team's kind")),
+        _ => return Err(StoreError::unreadable("a team's kind")),
     };
     let accounts: Vec<String> = parse(row.text(2)?, "a team's accounts")?;
-    let accounts = accounts.iter().map(|sid| AccountSid::parse(sid).ok_or_else(|| odd("a team's accounts")));
+    let accounts =
+        accounts.iter().map(|sid| AccountSid::parse(sid).ok_or_else(|| StoreError::unreadable("a team's accounts")));
     Ok(TeamRow {
         name,
         kind,
@@ -159,9 +160,5 @@ fn read(row: &Row) -> Result<TeamRow> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|_| odd(what))
-}
-
-fn odd(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} can't be read"))
+    serde_json::from_str(text).map_err(|_| StoreError::unreadable(what))
 }

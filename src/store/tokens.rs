@@ -124,11 +124,10 @@ pub(super) async fn page(tx: &mut Tx, after: &[u8], count: i64) -> Result<Vec<To
 }
 
 fn read(row: &Row) -> Result<TokenRow> {
-    let team = TeamId::parse(row.text(2)?);
     Ok(TokenRow {
         sha256: row.array(0)?,
         id: TokenId::new(row.text(1)?),
-        team: team.ok_or_else(|| StoreError::Corrupt("a token's team can't be read".to_owned()))?,
+        team: TeamId::parse(row.text(2)?).ok_or_else(|| StoreError::unreadable("a token's team"))?,
         name: row.text(3)?.to_owned(),
         created_at: row.time(4)?,
         expires_at: row.opt_time(5)?,
