@@ -4,7 +4,7 @@ use super::{ACCOUNT, World};
 use sidekey::admission::Rates;
 use sidekey::audit::{Peer, Trail};
 use sidekey::authn::Authn;
-use sidekey::broker::{Broker, Connection, Look, Prepared, RequestIds};
+use sidekey::broker::{Broker, Connection, Prepared, RequestIds, Settled};
 use sidekey::clock::Clock;
 use sidekey::config::{self, Config, ProcessEnvironment};
 use sidekey::http1::parse_request;
@@ -100,9 +100,8 @@ impl Line {
     /// Judges and records one request; whether it may go upstream. Within the runtime.
     pub fn prepare(&self, bytes: &[u8]) -> bool {
         let opened = self.broker.open(&self.connection);
-        let prepared =
-            parse_request(bytes, |head, _| self.broker.prepare(opened, head, &self.connection, Look::First(None)));
-        matches!(prepared, Ok(Some(Prepared::Forward(_))))
+        let prepared = parse_request(bytes, |head, _| self.broker.prepare(opened, head, &self.connection, None));
+        matches!(prepared, Ok(Some(Ok(Prepared::Settled(Settled::Forward(_))))))
     }
 }
 

@@ -6,7 +6,7 @@
 //! What may have changed in between is asked each time: whether the token is good at this moment, the team's state, its
 //! rate, its key. Where any answer is another one, the head is read anew. `docs/decisions/again.md` has reasons and figures.
 
-use super::prepared::{Forward, Opened, Prepared};
+use super::prepared::{Forward, Opened};
 use super::{Broker, line};
 use crate::audit::Told;
 use crate::authn::Caller;
@@ -151,7 +151,7 @@ impl Broker {
     ///
     /// # Errors
     /// The open record.
-    pub fn prepare_again(&self, mut opened: Opened, again: &mut Again, repeat: Repeat) -> Result<Prepared, Opened> {
+    pub fn prepare_again(&self, mut opened: Opened, again: &mut Again, repeat: Repeat) -> Result<Box<Forward>, Opened> {
         // Back when it has held: what is known no more is not kept, and the secrets in it are wiped.
         let Some(known) = again.known.take() else { return Err(opened) };
         let now = opened.guard.unix_seconds();
@@ -178,7 +178,6 @@ impl Broker {
         let (format, head_request, safe, links) = (known.format, known.head_request, known.safe, known.links.clone());
         (again.known, again.misses) = (Some(known), 0);
         let Opened { id, guard, .. } = opened;
-        let forward = Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links };
-        Ok(Prepared::Forward(Box::new(forward)))
+        Ok(Box::new(Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links }))
     }
 }

@@ -1,8 +1,8 @@
 //! From a known caller to what goes upstream: framing, target, policy, rate, key.
 
 use super::inspect::Inspected;
-use super::prepared::{OwnAnswer, Stop};
-use super::target::{HostField, NO_TARGET, Parts, expectation, names_host};
+use super::prepared::Stop;
+use super::target::{HostField, NO_TARGET, Parts, asked, expectation, names_host};
 use super::{Broker, Connection, local};
 use crate::authn::Caller;
 use crate::config::{Kind, Limits};
@@ -16,11 +16,30 @@ use crate::policy::{Asked, Judged, Subject};
 use crate::twilio::Mode;
 use std::rc::Rc;
 
-/// What the straight line came to.
-pub(super) enum Granted<'h> {
-    Local(OwnAnswer),
-    ReadBody { operation: &'static str, account: Option<AccountSid> },
-    Forward { judged: Judged<'h>, lease: Lease, outbound: Outbound },
+/// What a caller may do, and how the body for it is framed.
+pub(super) struct Granted<'h> {
+    pub(super) way: Way<'h>,
+    pub(super) framing: Framing,
+}
+
+/// Whose operation it is.
+pub(super) enum Way<'h> {
+    /// Sidekey's own.
+    Local(&'static str),
+    Upstream(Judged<'h>),
+}
+
+impl Granted<'_> {
+    /// Operation and account, where more can't be said before there is a body.
+    pub(super) fn needs_body(&self) -> Option<(&'static str, Option<AccountSid>)> {
+        match &self.way {
+            _ if self.framing == Framing::Length(0) => None,
+            Way::Local(operation) => local::needs_body(operation).then_some((operation, None)),
+            Way::Upstream(Judged { grant, .. }) => {
+                grant.needs_body_inspection().then(|| (grant.operation().name(), grant.account()))
+            }
+        }
+    }
 }
 
 /// Whether a head says that its body is too large.
@@ -39,6 +58,7 @@ impl Broker {
 pub(super) struct Line<'l, 'f, 'b> {
     pub(super) broker: &'l Broker,
     pub(super) head: &'l RequestHead<'f, 'b>,
+    pub(super) parts: Option<Parts<'b>>,
     pub(super) host: HostField<'b>,
     pub(super) connection: &'l Connection,
     pub(super) caller: &'l Caller,
@@ -48,11 +68,17 @@ pub(super) struct Line<'l, 'f, 'b> {
 }
 
 impl<'b> Line<'_, '_, 'b> {
-    pub(super) fn run(&self, parts: Option<Parts<'b>>, asked: Result<Asked<'b>, Stop>) -> Result<Granted<'b>, Stop> {
+    /// What is asked for.
+    pub(super) fn asked(&self) -> Result<Asked<'b>, Stop> {
+        asked(self.head, self.connection, self.parts, self.host)
+    }
+
+    /// Whether the caller may do what it asks for.
+    pub(super) fn grant(&self, asked: Result<Asked<'b>, Stop>) -> Result<Granted<'b>, Stop> {
         let malformed = |what: &str| Stop::because(Reason::MalformedRequest, what);
         let framing = request_framing(self.head).map_err(|FramingError(what)| malformed(what))?;
         expectation(self.head).map_err(malformed)?;
-        let parts = parts.ok_or_else(|| malformed(NO_TARGET))?;
+        let parts = self.parts.ok_or_else(|| malformed(NO_TARGET))?;
         let host = self.host.map_err(malformed)?;
         if let Some(authority) = parts.authority
             && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
@@ -71,25 +97,27 @@ impl<'b> Line<'_, '_, 'b> {
             return Err(malformed("Host is not the server name of the TLS greeting"));
         }
         if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
-            return self.local(parts.path, framing);
+            let operation = local::operation(self.head.method, parts.path).map_err(malformed)?;
+            return Ok(Granted { way: Way::Local(operation), framing });
         }
         let judged = self.judge(asked?)?;
         if too_large(framing, &self.broker.limits) {
             return Err(Stop::of(&judged, Reason::BodyTooLarge, "Content-Length"));
         }
+        let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
+        Ok(Granted { way: Way::Upstream(judged), framing })
+    }
+
+    /// What goes upstream, once there is no body that would have to be read.
+    pub(super) fn forward(&self, judged: &Judged<'_>, framing: Framing) -> Result<(Lease, Outbound), Stop> {
         if judged.grant.needs_body_inspection() {
-            if framing != Framing::Length(0) {
-                let (operation, account) = (judged.grant.operation().name(), judged.grant.account());
-                return Ok(Granted::ReadBody { operation, account });
-            }
             judged.grant.bodiless()?;
         }
-        self.admit(&judged)?;
+        self.admit(judged)?;
         let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
-            .map_err(|reason| Stop::of(&judged, reason, "the team holds no key"))?;
-        let framing = self.inspected.map_or(framing, |body| Framing::Length(body.bytes.len() as u64));
-        let outbound = inject(self.head, &judged, &lease, framing, self.broker.buffers.lend());
-        Ok(Granted::Forward { judged, lease, outbound })
+            .map_err(|reason| Stop::of(judged, reason, "the team holds no key"))?;
+        let outbound = inject(self.head, judged, &lease, framing, self.broker.buffers.lend());
+        Ok((lease, outbound))
     }
 
     /// Counts a request that would go upstream against its team's rate.

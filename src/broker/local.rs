@@ -1,10 +1,9 @@
 //! `/.sidekey/`: what sidekey answers itself to a proven caller.
 
-use super::line::{Granted, Line};
+use super::line::Line;
 use super::prepared::{OwnAnswer, Stop};
 use crate::config::Kind;
 use crate::error::Reason;
-use crate::http1::Framing;
 use crate::keys::access_token::{self, MAX_BODY, MintError, Request};
 use crate::keys::lease_to_sign;
 use crate::policy::own_policy;
@@ -32,16 +31,15 @@ pub fn operation(method: &str, path: &str) -> Result<&'static str, &'static str>
     }
 }
 
+/// Whether what is answered depends on the body.
+pub(super) fn needs_body(operation: &str) -> bool {
+    operation == MINT
+}
+
 impl Line<'_, '_, '_> {
-    /// Answers a path under [`PREFIX`].
-    pub(super) fn local<'h>(&self, path: &str, framing: Framing) -> Result<Granted<'h>, Stop> {
-        if operation(self.head.method, path).map_err(|what| Stop::because(Reason::MalformedRequest, what))? == WHOAMI {
-            return Ok(Granted::Local(self.whoami()));
-        }
-        match self.inspected {
-            None if framing != Framing::Length(0) => Ok(Granted::ReadBody { operation: MINT, account: None }),
-            body => self.mint(body.map_or(b"", |body| body.bytes)).map(Granted::Local),
-        }
+    /// Answers an operation of sidekey's own.
+    pub(super) fn local(&self, operation: &str) -> Result<OwnAnswer, Stop> {
+        if needs_body(operation) { self.mint(self.inspected.map_or(b"", |body| body.bytes)) } else { Ok(self.whoami()) }
     }
 
     fn whoami(&self) -> OwnAnswer {

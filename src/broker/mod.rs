@@ -19,8 +19,7 @@ mod tunnel;
 
 pub use again::{Again, Repeat};
 pub use inspect::{HeldBody, Inspected, Preread};
-pub use prepare::Look;
-pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse};
+pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse, Settled, Wait};
 pub use refuse::Refused;
 pub use request_ids::RequestIds;
 pub use tunnel::{PendingTunnel, Tunnel};
@@ -109,6 +108,14 @@ impl Connection {
 }
 
 impl Broker {
+    /// Carries a settled request, or answers it.
+    pub async fn finish<C: Caller>(&self, caller: &mut C, settled: Settled, watch: &Watch) -> Ended {
+        match settled {
+            Settled::Forward(forward) => self.carry(caller, *forward, watch).await,
+            Settled::Own(own) => self.answer(caller, own).await,
+        }
+    }
+
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
     /// outcome is.
     pub async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {

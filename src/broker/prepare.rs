@@ -1,29 +1,20 @@
 //! From a request's head to what is sent upstream, or to the reason why nothing is. Never waits.
 
 use super::inspect::Inspected;
-use super::line::{Granted, Line};
-use super::prepared::{Forward, Local, Opened, Own, OwnAnswer, Prepared, Refuse, Stop};
+use super::line::{Granted, Line, Way};
+use super::prepared::{Forward, Local, Opened, Own, OwnAnswer, Prepared, Refuse, Settled, Stop, Wait};
 use super::target::{asked, host_field, read};
 use super::{Again, Broker, Connection, Refused};
 use crate::audit::{Denial, Facts, Outcome};
-use crate::authn::{Begun, Presented};
+use crate::authn::{Begun, Presented, Refusal};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::http1::{Field, RequestHead};
 use crate::ids::TokenId;
 use crate::inject::Outbound;
 use crate::keys::Lease;
-use crate::policy::{Asked, Judged};
+use crate::policy::Judged;
 use crate::twilio::{Format, Method};
-
-/// What a head is judged with.
-#[derive(Debug)]
-pub enum Look<'l> {
-    /// Nothing else; what remembers the last head of its connection, if anything does.
-    First(Option<&'l mut Again>),
-    /// Its body, where the first look said [`Prepared::ReadBody`].
-    WithBody(&'l Inspected<'l>),
-}
 
 impl Broker {
     /// Opens the record of a request: the left edge.
@@ -32,19 +23,18 @@ impl Broker {
         Opened { id, guard: self.recorder.open(id, connection.peer), waited: false }
     }
 
-    /// Judges a head.
+    /// Judges a head; `again` remembers the last one of its connection.
+    ///
+    /// # Errors
+    /// [`Wait`], once at most.
     pub fn prepare(
         &self,
         mut opened: Opened,
         head: &RequestHead<'_, '_>,
         connection: &Connection,
-        look: Look<'_>,
-    ) -> Prepared {
-        let (again, inspected) = match look {
-            Look::First(again) => (again, None),
-            Look::WithBody(inspected) => (None, Some(inspected)),
-        };
-        if opened.waited || inspected.is_some() {
+        again: Option<&mut Again>,
+    ) -> Result<Prepared, Wait> {
+        if opened.waited {
             opened.guard.waited();
         }
         if head.method == "CONNECT" {
@@ -59,41 +49,79 @@ impl Broker {
         let asked = asked(head, connection, parts, host);
         let caller = match begun.finish(now) {
             Ok(caller) => caller,
-            Err(refusal) => {
-                if let (Some(coming), false) = (refusal.coming, opened.waited) {
-                    opened.guard.know(&facts);
-                    return Prepared::Wait(Box::new((Opened { waited: true, ..opened }, coming)));
-                }
-                facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
-                return self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why));
+            Err(Refusal { coming: Some(coming), .. }) if !opened.waited => {
+                opened.guard.know(&facts);
+                return Err(Box::new((Opened { waited: true, ..opened }, coming)));
             }
+            Err(refusal) => return Ok(self.refuse_unproven(opened, facts, &refusal).into()),
         };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, host, connection, caller: &caller, inspected, now };
-        match line.run(parts, asked) {
-            Ok(Granted::Forward { judged, lease, outbound }) => {
-                let links = line.links(&judged);
-                let forward = Forward { links, ..self.granted(opened, facts, &judged, (lease, outbound)) };
-                if let (Some(again), Some(token)) = (again, token) {
-                    again.learn(head, (judged.grant, token, &caller), &forward);
-                }
-                Prepared::Forward(Box::new(forward))
-            }
-            Ok(Granted::Local(answer)) => {
-                let bytes_in = inspected.map_or(0, |body| body.bytes.len() as u64);
-                Prepared::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer, bytes_in))))
-            }
-            Ok(Granted::ReadBody { operation, account }) => {
-                (facts.operation, facts.account) = (Some(operation), account.as_ref());
-                // A caller that leaves meanwhile is recorded with it.
-                opened.guard.know(&facts);
-                Prepared::ReadBody(opened)
-            }
-            Err(stop) => {
-                self.refuse_known(opened, facts, &stop, self::asked(head, connection, parts, host).ok().as_ref())
-            }
+        let line = Line { broker: self, head, parts, host, connection, caller: &caller, inspected: None, now };
+        let granted = match line.grant(asked) {
+            Ok(granted) => granted,
+            Err(stop) => return Ok(self.refuse_known(opened, facts, &stop, &line).into()),
+        };
+        if let Some((operation, account)) = granted.needs_body() {
+            (facts.operation, facts.account) = (Some(operation), account.as_ref());
+            // A caller that leaves meanwhile is recorded with it.
+            opened.guard.know(&facts);
+            return Ok(Prepared::ReadBody(opened));
         }
+        let settled = self.settle(opened, facts, &line, &granted);
+        if let (Settled::Forward(forward), Way::Upstream(judged), Some(again), Some(token)) =
+            (&settled, &granted.way, again, token)
+        {
+            again.learn(head, (judged.grant, token, &caller), forward);
+        }
+        Ok(Prepared::Settled(settled))
+    }
+
+    /// Judges a head once more, with the body that the first look asked for.
+    pub fn prepare_read(
+        &self,
+        mut opened: Opened,
+        head: &RequestHead<'_, '_>,
+        connection: &Connection,
+        body: &Inspected<'_>,
+    ) -> Settled {
+        opened.guard.waited();
+        let host = host_field(head);
+        let (parts, mut facts) = read(head, host);
+        let now = opened.guard.unix_seconds();
+        let caller = match self.begin(head, connection, now).finish(now) {
+            Ok(caller) => caller,
+            Err(refusal) => return Settled::Own(self.refuse_unproven(opened, facts, &refusal)),
+        };
+        facts.team = Some(&caller.team().id);
+        facts.proof_id = Some(caller.proof_id().as_str());
+        let line = Line { broker: self, head, parts, host, connection, caller: &caller, inspected: Some(body), now };
+        match line.grant(line.asked()) {
+            Ok(granted) => self.settle(opened, facts, &line, &granted),
+            Err(stop) => Settled::Own(self.refuse_known(opened, facts, &stop, &line)),
+        }
+    }
+
+    /// Records what a caller may do, and makes ready for it.
+    fn settle(&self, opened: Opened, facts: Facts<'_>, line: &Line<'_, '_, '_>, granted: &Granted<'_>) -> Settled {
+        let stop = match &granted.way {
+            Way::Local(operation) => match line.local(operation) {
+                Ok(answer) => {
+                    let bytes_in = line.inspected.map_or(0, |body| body.bytes.len() as u64);
+                    return Settled::Own(Own::Local(Box::new(Self::own_answer(opened, facts, answer, bytes_in))));
+                }
+                Err(stop) => stop,
+            },
+            Way::Upstream(judged) => match line.forward(judged, granted.framing) {
+                Ok(leased) => {
+                    let links = line.links(judged);
+                    let forward = Forward { links, ..self.granted(opened, facts, judged, leased) };
+                    return Settled::Forward(Box::new(forward));
+                }
+                Err(stop) => stop,
+            },
+        };
+        Settled::Own(self.refuse_known(opened, facts, &stop, line))
     }
 
     /// Records the intent of a granted request.
@@ -139,7 +167,7 @@ impl Broker {
     }
 
     /// A refusal before there is a head: the bytes are no request at all.
-    pub fn refuse_unread(&self, opened: Opened, reason: Reason, what: &str) -> Prepared {
+    pub fn refuse_unread(&self, opened: Opened, reason: Reason, what: &str) -> Own {
         self.refuse(opened, &Facts::default(), &Stop::because(reason, what))
     }
 
@@ -150,7 +178,7 @@ impl Broker {
         head: &RequestHead<'_, '_>,
         connection: &Connection,
         fault: BodyFault,
-    ) -> Prepared {
+    ) -> Own {
         let host = host_field(head);
         let (parts, mut facts) = read(head, host);
         let mut stop = Stop::because(fault.reason(), fault.text());
@@ -159,8 +187,8 @@ impl Broker {
         let Ok(caller) = begun.finish(now) else { return self.refuse(opened, &facts, &stop) };
         facts.team = Some(&caller.team().id);
         facts.proof_id = Some(caller.proof_id().as_str());
-        let line = Line { broker: self, head, host, connection, caller: &caller, inspected: None, now };
-        let judged = asked(head, connection, parts, host).and_then(|asked| line.judge(asked)).ok();
+        let line = Line { broker: self, head, parts, host, connection, caller: &caller, inspected: None, now };
+        let judged = line.asked().and_then(|asked| line.judge(asked)).ok();
         let account = judged.as_ref().and_then(|judged| judged.grant.account());
         facts.account = account.as_ref();
         stop.operation = judged.map(|judged| judged.grant.operation().name());
@@ -175,7 +203,7 @@ impl Broker {
         fields: &[Field<'_>],
         connection: &Connection,
         (method, what): (&str, &str),
-    ) -> Prepared {
+    ) -> Own {
         let proxied = method == "CONNECT";
         let presented = Presented { fields, proxied, connection: connection.proof.as_ref() };
         let mut facts = Facts { method: method.as_bytes(), ..Facts::default() };
@@ -185,26 +213,30 @@ impl Broker {
                 facts.proof_id = Some(caller.proof_id().as_str());
                 self.refuse(opened, &facts, &Stop::because(Reason::MalformedRequest, what))
             }
-            Err(refusal) => {
-                facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
-                self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why))
-            }
+            Err(refusal) => self.refuse_unproven(opened, facts, &refusal),
         }
+    }
+
+    /// A refusal of whoever does not prove to be somebody.
+    fn refuse_unproven(&self, opened: Opened, facts: Facts<'_>, refusal: &Refusal) -> Own {
+        let facts = Facts { proof_id: refusal.proof_id.as_ref().map(TokenId::as_str), ..facts };
+        self.refuse(opened, &facts, &Stop::because(refusal.reason, refusal.why))
     }
 
     /// A refusal of somebody who is known: the record tells what was asked for as a granted request's does, where that can be
     /// told.
-    fn refuse_known(&self, opened: Opened, facts: Facts<'_>, stop: &Stop, asked: Option<&Asked<'_>>) -> Prepared {
+    fn refuse_known(&self, opened: Opened, facts: Facts<'_>, stop: &Stop, line: &Line<'_, '_, '_>) -> Own {
         let format = Format::of(facts.path);
-        let (host, path) = match asked {
-            Some(asked) => (asked.host().as_bytes(), asked.path().as_bytes()),
-            None => (facts.host, facts.path),
+        let asked = line.asked();
+        let (host, path) = match &asked {
+            Ok(asked) => (asked.host().as_bytes(), asked.path().as_bytes()),
+            Err(_) => (facts.host, facts.path),
         };
         let facts = Facts { host, path, operation: stop.operation, account: stop.account.as_ref(), ..facts };
         self.refuse_as(opened, &facts, stop, (format, false))
     }
 
-    fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
+    fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Own {
         let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
         self.refuse_as(opened, facts, stop, (format, false))
     }
@@ -216,7 +248,7 @@ impl Broker {
         facts: &Facts<'_>,
         stop: &Stop,
         (format, tunnel): (Format, bool),
-    ) -> Prepared {
+    ) -> Own {
         let Opened { id, guard, .. } = opened;
         self.metrics.refused(stop.reason);
         tracing::debug!(request = %id, reason = stop.reason.name(), detail = stop.detail, "refused");
@@ -231,7 +263,7 @@ impl Broker {
                 bytes_out: if facts.method == b"HEAD" { 0 } else { refused.body().1.len() as u64 },
             },
         );
-        Prepared::Own(Own::Refuse(Box::new(Refuse { refused, kept })))
+        Own::Refuse(Box::new(Refuse { refused, kept }))
     }
 
     fn begin(&self, head: &RequestHead<'_, '_>, connection: &Connection, now: u64) -> Begun {

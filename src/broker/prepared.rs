@@ -19,16 +19,30 @@ pub type Route = Rc<upstream::Route>;
 /// What a head came to.
 #[derive(Debug)]
 pub enum Prepared {
-    /// It goes upstream, once its intent is kept.
-    Forward(Box<Forward>),
+    /// There is nothing more to ask.
+    Settled(Settled),
     /// The body names accounts: it must be read whole and judged with the head once more.
     ReadBody(Opened),
-    /// It is refused, or sidekey answers it itself.
-    Own(Own),
     /// A CONNECT that may open its tunnel, once its record is kept.
     Tunnel(Box<PendingTunnel>),
-    /// A proof whose key is being fetched: the head is worth another look then.
-    Wait(Box<(Opened, Coming)>),
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub enum Settled {
+    /// It goes upstream, once its intent is kept.
+    Forward(Box<Forward>),
+    /// It is refused, or sidekey answers it itself.
+    Own(Own),
+}
+
+/// A proof whose key is being fetched: the head is worth another look then.
+pub type Wait = Box<(Opened, Coming)>;
+
+impl From<Own> for Prepared {
+    fn from(own: Own) -> Self {
+        Self::Settled(Settled::Own(own))
+    }
 }
 
 /// An answer that is not the upstream's.

@@ -1,10 +1,10 @@
 //! CONNECT: a tunnel to port 443 of one host of Twilio's, whose inside is read. Any other is refused before it opens.
 
-use super::prepared::{Opened, Prepared, Stop};
+use super::prepared::{Opened, Own, Prepared, Stop, Wait};
 use super::target::{host_field, names_host};
 use super::{Broker, Connection, Refused, refuse};
 use crate::audit::{Denial, Facts, Kept, Outcome};
-use crate::authn::{Caller, ConnectionProof, Presented, ProofKind};
+use crate::authn::{Caller, ConnectionProof, Presented, ProofKind, Refusal};
 use crate::config::Kind;
 use crate::error::Reason;
 use crate::forward;
@@ -46,19 +46,19 @@ impl Broker {
         opened: Opened,
         head: &RequestHead<'_, '_>,
         connection: &Connection,
-    ) -> Prepared {
+    ) -> Result<Prepared, Wait> {
         let name = head.target.rsplit_once(':').map_or(head.target, |(name, _)| name);
         let mut facts = Facts { method: b"CONNECT", host: name.as_bytes(), ..Facts::default() };
         let presented = Presented { fields: head.fields, proxied: true, connection: connection.proof.as_ref() };
         let caller = match self.authn.authenticate(&presented, opened.guard.unix_seconds()) {
             Ok(caller) => Some(caller),
             Err(refusal) if refusal.reason == Reason::Unauthenticated && self.tls.proof_inside() => None,
+            Err(Refusal { coming: Some(coming), .. }) if !opened.waited => {
+                return Err(Box::new((Opened { waited: true, ..opened }, coming)));
+            }
             Err(refusal) => {
-                if let (Some(coming), false) = (refusal.coming, opened.waited) {
-                    return Prepared::Wait(Box::new((Opened { waited: true, ..opened }, coming)));
-                }
                 facts.proof_id = refusal.proof_id.as_ref().map(TokenId::as_str);
-                return self.refuse_tunnel(opened, &facts, &Stop::because(refusal.reason, refusal.why));
+                return Ok(self.refuse_tunnel(opened, &facts, &Stop::because(refusal.reason, refusal.why)).into());
             }
         };
         facts.team = caller.as_ref().map(|caller| &caller.team().id);
@@ -66,13 +66,13 @@ impl Broker {
         let kind = caller.as_ref().map(|caller| caller.team().kind);
         let (host, config) = match self.admit_tunnel(head, connection, kind) {
             Ok(admitted) => admitted,
-            Err(stop) => return self.refuse_tunnel(opened, &facts, &stop),
+            Err(stop) => return Ok(self.refuse_tunnel(opened, &facts, &stop).into()),
         };
         let proof = caller.as_ref().and_then(|caller| standing(caller, &presented));
         let Opened { id, mut guard, .. } = opened;
         drop(guard.intent(&Facts { host: host.as_bytes(), operation: Some(OPERATION), ..facts }));
         let kept = guard.outcome(&Outcome { status: 200, ..Outcome::default() });
-        Prepared::Tunnel(Box::new(PendingTunnel { tunnel: Tunnel { id, host, proof, config }, kept }))
+        Ok(Prepared::Tunnel(Box::new(PendingTunnel { tunnel: Tunnel { id, host, proof, config }, kept })))
     }
 
     /// The host and the TLS of a tunnel that may be. `kind`: the caller's team, where it is known already.
@@ -114,7 +114,7 @@ impl Broker {
         Ok((host.into(), config))
     }
 
-    fn refuse_tunnel(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Prepared {
+    fn refuse_tunnel(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Own {
         self.refuse_as(opened, facts, stop, (Format::Json, true))
     }
 

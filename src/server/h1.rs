@@ -2,7 +2,9 @@
 
 use super::core::{Core, Counted};
 use super::tls;
-use crate::broker::{Again, Broker, Connection, Ended, HeldBody, Inspected, Look, Prepared, Preread, Repeat, Tunnel};
+use crate::broker::{
+    Again, Broker, Connection, Ended, HeldBody, Inspected, Opened, Prepared, Preread, Repeat, Settled, Tunnel, Wait,
+};
 use crate::error::Reason;
 use crate::forward::BodyFault;
 use crate::http1::{Framing, HeadError, Manners, parse_request, request_framing};
@@ -42,11 +44,9 @@ pub async fn turn_away(core: Rc<Core>, stream: Stream, connection: Connection) {
     let broker = core.broker();
     let mut caller = H1Caller::new(stream, Rc::clone(&core), Rc::clone(&watch));
     let refused = broker.refuse_unread(broker.open(&connection), Reason::Overloaded, "limits.max_connections");
-    if let Prepared::Own(own) = refused {
-        caller.expect(Framing::UntilClose, HEADLESS);
-        broker.answer(&mut caller, own).await;
-        linger(&mut caller, &watch, LINGER).await;
-    }
+    caller.expect(Framing::UntilClose, HEADLESS);
+    broker.answer(&mut caller, refused).await;
+    linger(&mut caller, &watch, LINGER).await;
 }
 
 /// Serves one connection until it ends or rests.
@@ -72,27 +72,26 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
         let ended = match next_head(&broker, &mut caller, (&connection, &watch), &mut again).await {
             Head::Closed => break,
             Head::Bad(reason, what) => {
-                let opened = broker.open(&connection);
-                if let Prepared::Own(own) = broker.refuse_unread(opened, reason, what) {
-                    caller.expect(Framing::UntilClose, HEADLESS);
-                    broker.answer(&mut caller, own).await;
-                }
+                let refused = broker.refuse_unread(broker.open(&connection), reason, what);
+                caller.expect(Framing::UntilClose, HEADLESS);
+                broker.answer(&mut caller, refused).await;
                 Ended { close: true }
-            }
-            Head::Judged { prepared: Prepared::Tunnel(pending), length, manners, .. } => {
-                caller.take_head(length);
-                caller.expect(Framing::Length(0), manners);
-                match broker.open_tunnel(&mut caller, *pending).await {
-                    Some(tunnel) => return enter(counted, caller, tunnel, &connection).await,
-                    None => Ended { close: true },
-                }
             }
             Head::Judged { prepared, length, framing, manners } => {
                 // A head that must be judged again with its body is kept; every other one is done with.
                 let kept = matches!(prepared, Prepared::ReadBody(_)).then(|| caller.copy(length));
                 caller.take_head(length);
                 caller.expect(framing, manners);
-                run(&broker, &mut caller, prepared, kept.as_deref(), (&connection, &watch)).await
+                match prepared {
+                    Prepared::Settled(settled) => broker.finish(&mut caller, settled, &watch).await,
+                    Prepared::ReadBody(opened) => {
+                        inspect(&broker, &mut caller, opened, &kept.unwrap_or_default(), (&connection, &watch)).await
+                    }
+                    Prepared::Tunnel(pending) => match broker.open_tunnel(&mut caller, *pending).await {
+                        Some(tunnel) => return enter(counted, caller, tunnel, &connection).await,
+                        None => Ended { close: true },
+                    },
+                }
             }
         };
         if ended.close || caller.closing() || core.draining() {
@@ -113,51 +112,29 @@ async fn enter(counted: Counted, mut caller: H1Caller, granted: Tunnel, outside:
     }
 }
 
-/// Carries one judged request.
-async fn run(
+/// Reads the body of a request that is judged by it, and carries or answers it.
+async fn inspect(
     broker: &Broker,
     caller: &mut H1Caller,
-    prepared: Prepared,
-    head: Option<&[u8]>,
+    opened: Opened,
+    head: &[u8],
     (connection, watch): (&Connection, &Watch),
 ) -> Ended {
-    let opened = match prepared {
-        Prepared::Forward(forward) => return broker.carry(caller, *forward, watch).await,
-        Prepared::Own(own) => return broker.answer(caller, own).await,
-        Prepared::ReadBody(opened) => opened,
-        // Both are dealt with where heads are read.
-        Prepared::Tunnel(_) | Prepared::Wait(..) => return Ended { close: true },
-    };
     let read = broker.read_body(caller).await;
-    let own = match &read {
-        Err(BodyFault::Gone) => {
-            broker.metrics.aborted();
-            return Ended { close: true };
-        }
-        Err(fault) => {
-            let fault = *fault;
-            let refused =
-                parse_request(head.unwrap_or_default(), |head, _| broker.refuse_body(opened, head, connection, fault));
-            match refused {
-                Ok(Some(refused)) => refused,
-                Ok(None) | Err(_) => return Ended { close: true },
-            }
-        }
-        Ok(body) => {
-            let judged = parse_request(head.unwrap_or_default(), |head, _| {
-                broker.prepare(opened, head, connection, Look::WithBody(&Inspected::new(head, body.bytes())))
-            });
-            match judged {
-                Ok(Some(prepared)) => prepared,
-                Ok(None) | Err(_) => return Ended { close: true },
-            }
-        }
+    let settled = parse_request(head, |head, _| match &read {
+        Ok(body) => Some(broker.prepare_read(opened, head, connection, &Inspected::new(head, body.bytes()))),
+        Err(BodyFault::Gone) => None,
+        Err(fault) => Some(Settled::Own(broker.refuse_body(opened, head, connection, *fault))),
+    });
+    // The head was read once, and is read so again.
+    let Ok(Some(Some(settled))) = settled else {
+        broker.metrics.aborted();
+        return Ended { close: true };
     };
     let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
-    match own {
-        Prepared::Forward(forward) => broker.carry(&mut Preread::new(caller, body), *forward, watch).await,
-        Prepared::Own(own) => broker.answer(caller, own).await,
-        Prepared::ReadBody(_) | Prepared::Tunnel(_) | Prepared::Wait(..) => Ended { close: true },
+    match settled {
+        Settled::Forward(forward) => broker.carry(&mut Preread::new(caller, body), *forward, watch).await,
+        Settled::Own(own) => broker.answer(caller, own).await,
     }
 }
 
@@ -199,8 +176,9 @@ async fn next_head(
     loop {
         if let (Some(repeat), None) = (again.hears(caller.buffered()), &waited) {
             match broker.prepare_again(broker.open(connection), again, repeat) {
-                Ok(prepared) => {
+                Ok(forward) => {
                     let Repeat { length, framing, manners } = repeat;
+                    let prepared = Prepared::Settled(Settled::Forward(forward));
                     return Head::Judged { prepared, length, framing, manners };
                 }
                 Err(opened) => waited = Some(opened),
@@ -208,19 +186,19 @@ async fn next_head(
         }
         let judged = parse_request(caller.buffered(), |head, length| {
             let opened = waited.take().unwrap_or_else(|| broker.open(connection));
-            let prepared = broker.prepare(opened, head, connection, Look::First(Some(&mut *again)));
+            let prepared = broker.prepare(opened, head, connection, Some(&mut *again))?;
             // A head whose framing can't be read was refused, and its connection ends.
             let framing = request_framing(head).unwrap_or(Framing::UntilClose);
-            Head::Judged { prepared, length, framing, manners: Manners::of(head) }
+            Ok::<_, Wait>(Head::Judged { prepared, length, framing, manners: Manners::of(head) })
         });
         match judged {
-            Ok(Some(Head::Judged { prepared: Prepared::Wait(wait), .. })) => {
+            Ok(Some(Err(wait))) => {
                 let (opened, coming) = *wait;
                 coming.wait().await;
                 waited = Some(opened);
                 continue;
             }
-            Ok(Some(head)) => return head,
+            Ok(Some(Ok(head))) => return head,
             Err(HeadError::Malformed(what)) => return Head::Bad(Reason::MalformedRequest, what),
             Err(HeadError::TooManyFields) => return Head::Bad(Reason::MalformedRequest, "more than 100 header fields"),
             Ok(None) if caller.buffered().len() >= limits.max_head => {

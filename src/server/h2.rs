@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
-use crate::broker::{Broker, Connection, HeldBody, Inspected, Look, Opened, Prepared, Preread};
+use crate::broker::{Broker, Connection, HeldBody, Inspected, Opened, Own, Prepared, Preread, Settled};
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Field, RequestHead, check_fields};
 use crate::net::{Pulse, Stream, Watch, cork};
@@ -150,38 +150,44 @@ async fn run(
     (connection, watch): (&Connection, &Watch),
 ) {
     let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
-        Ok(head) => broker.prepare(opened, &head.view(), connection, Look::First(None)),
-        Err(what) => unsayable(broker, opened, parts, (connection, what)),
+        Ok(head) => broker.prepare(opened, &head.view(), connection, None),
+        Err(what) => Ok(unsayable(broker, opened, parts, (connection, what)).into()),
     };
-    let mut prepared = judge(broker.open(connection), caller);
-    if let Prepared::Wait(wait) = prepared {
-        let (opened, coming) = *wait;
-        coming.wait().await;
-        prepared = judge(opened, caller);
-    }
+    let mut opened = broker.open(connection);
+    let prepared = loop {
+        match judge(opened, caller) {
+            Ok(prepared) => break prepared,
+            Err(wait) => {
+                let (waited, coming) = *wait;
+                coming.wait().await;
+                opened = waited;
+            }
+        }
+    };
     let opened = match prepared {
+        Prepared::Settled(settled) => {
+            // How it ended is the stream's business alone.
+            broker.finish(caller, settled, watch).await;
+            return;
+        }
         Prepared::ReadBody(opened) => opened,
-        judged => return finish(broker, caller, judged, watch).await,
+        // A CONNECT has no target here, and is refused as malformed.
+        Prepared::Tunnel(_) => return caller.cut(),
     };
     let read = broker.read_body(caller).await;
-    let prepared = match &read {
-        Err(BodyFault::Gone) => return broker.metrics.aborted(),
-        Err(fault) => match Head::read(parts, caller) {
-            Ok(head) => broker.refuse_body(opened, &head.view(), connection, *fault),
-            Err(what) => unsayable(broker, opened, parts, (connection, what)),
-        },
-        Ok(body) => match Head::read(parts, caller) {
-            Ok(head) => broker.prepare(
-                opened,
-                &head.view(),
-                connection,
-                Look::WithBody(&Inspected::new(&head.view(), body.bytes())),
-            ),
-            Err(what) => unsayable(broker, opened, parts, (connection, what)),
-        },
+    if read.as_ref().is_err_and(|fault| *fault == BodyFault::Gone) {
+        return broker.metrics.aborted();
+    }
+    let settled = match (Head::read(parts, caller), &read) {
+        (Ok(head), Ok(body)) => {
+            let head = head.view();
+            broker.prepare_read(opened, &head, connection, &Inspected::new(&head, body.bytes()))
+        }
+        (Ok(head), Err(fault)) => Settled::Own(broker.refuse_body(opened, &head.view(), connection, *fault)),
+        (Err(what), _) => Settled::Own(unsayable(broker, opened, parts, (connection, what))),
     };
     let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
-    finish(broker, &mut Preread::new(caller, body), prepared, watch).await;
+    broker.finish(&mut Preread::new(caller, body), settled, watch).await;
 }
 
 /// Refuses a head that HTTP/1.1 can't say.
@@ -190,24 +196,10 @@ fn unsayable(
     opened: Opened,
     parts: &http::request::Parts,
     (connection, what): (&Connection, &str),
-) -> Prepared {
+) -> Own {
     let fields: Vec<Field<'_>> =
         parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
     broker.refuse_head(opened, &fields, connection, (parts.method.as_str(), what))
-}
-
-/// Carries or answers; how it ended is the stream's business alone.
-async fn finish<C: Caller>(broker: &Broker, caller: &mut C, judged: Prepared, watch: &Watch) {
-    match judged {
-        Prepared::Forward(forward) => {
-            broker.carry(caller, *forward, watch).await;
-        }
-        Prepared::Own(own) => {
-            broker.answer(caller, own).await;
-        }
-        // Only a first look asks for the body or for time; CONNECT has no target here, and so is refused as malformed.
-        Prepared::ReadBody(_) | Prepared::Wait(_) | Prepared::Tunnel(_) => {}
-    }
 }
 
 /// A request's head, as HTTP/1.1 would say it.
