@@ -1,18 +1,19 @@
 //! Bodies that are read before they are sent: those of the few operations that take an account in the body.
 
-use super::Broker;
+use super::{Broker, Connection, Ended, Opened, Settled};
 use crate::admission::Share;
 use crate::forward::{BodyFault, Caller};
 use crate::http1::{Framing, RequestHead};
+use crate::net::Watch;
 use crate::twilio::accounts::{Selectors, Unreadable, inspect_body};
 use bytes::BytesMut;
 use std::io;
 
 /// A body that was read whole, and what its head says of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Inspected<'a> {
+pub(super) struct Inspected<'a> {
     /// The body.
-    pub bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     content_type: Option<&'a str>,
     content_encoding: Option<&'a str>,
     /// A header that says how to read the body stands there twice.
@@ -20,8 +21,7 @@ pub struct Inspected<'a> {
 }
 
 impl<'a> Inspected<'a> {
-    /// A body and its head.
-    pub fn new(head: &RequestHead<'_, 'a>, bytes: &'a [u8]) -> Self {
+    fn new(head: &RequestHead<'_, 'a>, bytes: &'a [u8]) -> Self {
         let find = |name: &str| {
             let mut values = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
             let first = values.next().map(|field| std::str::from_utf8(field.value).unwrap_or_default());
@@ -41,11 +41,13 @@ impl<'a> Inspected<'a> {
 }
 
 /// A caller whose body has been read already.
-#[derive(Debug)]
-pub struct Preread<'c, C> {
+struct Preread<'c, C> {
     caller: &'c mut C,
     body: &'c [u8],
 }
+
+/// What came of reading a body.
+pub type Read = Result<HeldBody, BodyFault>;
 
 /// A body in memory. All of a process together stay within `limits.max_body_memory`.
 #[derive(Debug)]
@@ -55,11 +57,6 @@ pub struct HeldBody {
 }
 
 impl HeldBody {
-    /// The body.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// Takes a piece, within the ceilings of one body and of all.
     fn take(&mut self, piece: &[u8], (one, all): (u64, u64)) -> Result<(), BodyFault> {
         let needed = self.bytes.len() + piece.len();
@@ -81,11 +78,44 @@ impl HeldBody {
 }
 
 impl Broker {
+    /// Reads the body by which a request is judged, and carries or answers it. `judge` reads the head again and shows it to
+    /// [`Broker::judge_read`]; `None` if it can't.
+    pub async fn inspect<C: Caller>(
+        &self,
+        caller: &mut C,
+        watch: &Watch,
+        judge: impl FnOnce(&C, &Read) -> Option<Settled>,
+    ) -> Ended {
+        let read = self.read_body(caller).await;
+        if let Err(BodyFault::Gone) = read {
+            self.metrics.aborted();
+            return Ended { close: true };
+        }
+        match (judge(caller, &read), &read) {
+            (Some(Settled::Forward(forward)), Ok(body)) => {
+                self.carry(&mut Preread { caller, body: &body.bytes }, *forward, watch).await
+            }
+            (Some(Settled::Own(own)), _) => self.answer(caller, own).await,
+            _ => Ended { close: true },
+        }
+    }
+
+    /// Judges a head once more, with what came of its body.
+    pub fn judge_read(
+        &self,
+        opened: Opened,
+        head: &RequestHead<'_, '_>,
+        connection: &Connection,
+        read: &Read,
+    ) -> Settled {
+        match read {
+            Ok(body) => self.prepare_read(opened, head, connection, &Inspected::new(head, &body.bytes)),
+            Err(fault) => Settled::Own(self.refuse_body(opened, head, connection, *fault)),
+        }
+    }
+
     /// Reads a caller's whole body.
-    ///
-    /// # Errors
-    /// [`BodyFault`].
-    pub async fn read_body<C: Caller>(&self, caller: &mut C) -> Result<HeldBody, BodyFault> {
+    async fn read_body<C: Caller>(&self, caller: &mut C) -> Read {
         let mut body = HeldBody { bytes: Vec::new(), share: self.bodies.share() };
         loop {
             let piece = caller.fill().await?;
@@ -96,13 +126,6 @@ impl Broker {
             body.take(piece, (self.limits.max_body, self.limits.max_body_memory))?;
             caller.consume(taken);
         }
-    }
-}
-
-impl<'c, C: Caller> Preread<'c, C> {
-    /// A caller that shows this body.
-    pub const fn new(caller: &'c mut C, body: &'c [u8]) -> Self {
-        Self { caller, body }
     }
 }
 

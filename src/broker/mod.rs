@@ -18,7 +18,7 @@ mod target;
 mod tunnel;
 
 pub use again::{Again, Repeat};
-pub use inspect::{HeldBody, Inspected, Preread};
+pub use inspect::{HeldBody, Read};
 pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse, Settled, Wait};
 pub use refuse::Refused;
 pub use request_ids::RequestIds;
@@ -118,7 +118,7 @@ impl Broker {
 
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
     /// outcome is.
-    pub async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
+    async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
         let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links } = forward;
         let mut record = Record { broker: self, guard: Some(guard), sent: None };
         if kept.await.is_err() {

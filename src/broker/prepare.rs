@@ -78,7 +78,7 @@ impl Broker {
     }
 
     /// Judges a head once more, with the body that the first look asked for.
-    pub fn prepare_read(
+    pub(super) fn prepare_read(
         &self,
         mut opened: Opened,
         head: &RequestHead<'_, '_>,
@@ -172,7 +172,7 @@ impl Broker {
     }
 
     /// A refusal for a body that had to be read before its request could be judged.
-    pub fn refuse_body(
+    pub(super) fn refuse_body(
         &self,
         opened: Opened,
         head: &RequestHead<'_, '_>,

@@ -2,11 +2,8 @@
 
 use super::core::{Core, Counted};
 use super::tls;
-use crate::broker::{
-    Again, Broker, Connection, Ended, HeldBody, Inspected, Opened, Prepared, Preread, Repeat, Settled, Tunnel, Wait,
-};
+use crate::broker::{Again, Broker, Connection, Ended, Prepared, Read, Repeat, Settled, Tunnel, Wait};
 use crate::error::Reason;
-use crate::forward::BodyFault;
 use crate::http1::{Framing, HeadError, Manners, parse_request, request_framing};
 use crate::net::{Expired, Stream, Watch, poll_read_buf};
 use std::future::poll_fn;
@@ -85,7 +82,11 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
                 match prepared {
                     Prepared::Settled(settled) => broker.finish(&mut caller, settled, &watch).await,
                     Prepared::ReadBody(opened) => {
-                        inspect(&broker, &mut caller, opened, &kept.unwrap_or_default(), (&connection, &watch)).await
+                        let again = |_: &H1Caller, read: &Read| {
+                            let kept = kept.unwrap_or_default();
+                            parse_request(&kept, |head, _| broker.judge_read(opened, head, &connection, read)).ok()?
+                        };
+                        broker.inspect(&mut caller, &watch, again).await
                     }
                     Prepared::Tunnel(pending) => match broker.open_tunnel(&mut caller, *pending).await {
                         Some(tunnel) => return enter(counted, caller, tunnel, &connection).await,
@@ -109,32 +110,6 @@ async fn enter(counted: Counted, mut caller: H1Caller, granted: Tunnel, outside:
         let (stream, early) = caller.into_parts();
         // Boxed: the inside is served by the very function that serves the outside.
         Box::pin(tls::tunnel(counted, stream, early, granted, outside)).await;
-    }
-}
-
-/// Reads the body of a request that is judged by it, and carries or answers it.
-async fn inspect(
-    broker: &Broker,
-    caller: &mut H1Caller,
-    opened: Opened,
-    head: &[u8],
-    (connection, watch): (&Connection, &Watch),
-) -> Ended {
-    let read = broker.read_body(caller).await;
-    let settled = parse_request(head, |head, _| match &read {
-        Ok(body) => Some(broker.prepare_read(opened, head, connection, &Inspected::new(head, body.bytes()))),
-        Err(BodyFault::Gone) => None,
-        Err(fault) => Some(Settled::Own(broker.refuse_body(opened, head, connection, *fault))),
-    });
-    // The head was read once, and is read so again.
-    let Ok(Some(Some(settled))) = settled else {
-        broker.metrics.aborted();
-        return Ended { close: true };
-    };
-    let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
-    match settled {
-        Settled::Forward(forward) => broker.carry(&mut Preread::new(caller, body), *forward, watch).await,
-        Settled::Own(own) => broker.answer(caller, own).await,
     }
 }
 

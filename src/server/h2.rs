@@ -2,8 +2,8 @@
 
 use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
-use crate::broker::{Broker, Connection, HeldBody, Inspected, Opened, Own, Prepared, Preread, Settled};
-use crate::forward::{BodyFault, Caller};
+use crate::broker::{Broker, Connection, Opened, Own, Prepared, Read, Settled};
+use crate::forward::Caller;
 use crate::http1::{Field, RequestHead, check_fields};
 use crate::net::{Pulse, Stream, Watch, cork};
 use bytes::Bytes;
@@ -164,30 +164,23 @@ async fn run(
             }
         }
     };
-    let opened = match prepared {
+    // How it ends is the stream's business alone.
+    match prepared {
         Prepared::Settled(settled) => {
-            // How it ended is the stream's business alone.
             broker.finish(caller, settled, watch).await;
-            return;
         }
-        Prepared::ReadBody(opened) => opened,
+        Prepared::ReadBody(opened) => {
+            let again = |caller: &H2Caller<'_>, read: &Read| {
+                Some(match Head::read(parts, caller) {
+                    Ok(head) => broker.judge_read(opened, &head.view(), connection, read),
+                    Err(what) => Settled::Own(unsayable(broker, opened, parts, (connection, what))),
+                })
+            };
+            broker.inspect(caller, watch, again).await;
+        }
         // A CONNECT has no target here, and is refused as malformed.
-        Prepared::Tunnel(_) => return caller.cut(),
-    };
-    let read = broker.read_body(caller).await;
-    if read.as_ref().is_err_and(|fault| *fault == BodyFault::Gone) {
-        return broker.metrics.aborted();
+        Prepared::Tunnel(_) => caller.cut(),
     }
-    let settled = match (Head::read(parts, caller), &read) {
-        (Ok(head), Ok(body)) => {
-            let head = head.view();
-            broker.prepare_read(opened, &head, connection, &Inspected::new(&head, body.bytes()))
-        }
-        (Ok(head), Err(fault)) => Settled::Own(broker.refuse_body(opened, &head.view(), connection, *fault)),
-        (Err(what), _) => Settled::Own(unsayable(broker, opened, parts, (connection, what))),
-    };
-    let body = read.as_ref().map_or(&b""[..], HeldBody::bytes);
-    broker.finish(&mut Preread::new(caller, body), settled, watch).await;
 }
 
 /// Refuses a head that HTTP/1.1 can't say.
