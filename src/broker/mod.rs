@@ -122,9 +122,7 @@ impl Broker {
         let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links } = forward;
         let mut record = Record { broker: self, guard: Some(guard), sent: None };
         if kept.await.is_err() {
-            return record
-                .refuse(caller, Refused { id, reason: Reason::AuditUnavailable, format, tunnel: false, told: None }, 0)
-                .await;
+            return record.refuse(caller, Refused::new(id, Reason::AuditUnavailable, format), 0).await;
         }
         record.sent = Some(self.clock.instant());
         let exchange = Exchange {
@@ -151,7 +149,7 @@ impl Broker {
                     tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
                 }
                 tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");
-                record.refuse(caller, Refused { id, reason, format, tunnel: false, told: None }, bytes_in).await
+                record.refuse(caller, Refused::new(id, reason, format), bytes_in).await
             }
             Err(Failure::Cut { done, detail }) => {
                 tracing::debug!(request = %id, detail, "an answer was cut");
@@ -178,8 +176,7 @@ impl Broker {
                     refuse::respond(caller, (local.id, now), &answer, false).await;
                 }
                 Err(_) => {
-                    let reason = Reason::AuditUnavailable;
-                    let refused = Refused { id: local.id, reason, format: Format::Json, tunnel: false, told: None };
+                    let refused = Refused::new(local.id, Reason::AuditUnavailable, Format::Json);
                     refuse::write(caller, &refused, now).await;
                 }
             },

@@ -23,6 +23,17 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A refusal in the row's own words.
+    pub const fn new(id: RequestId, reason: Reason, format: Format) -> Self {
+        Self { id, reason, format, tunnel: false, told: None }
+    }
+
+    /// The same in answer to a CONNECT.
+    #[must_use]
+    pub fn of_tunnel(self) -> Self {
+        Self { tunnel: true, ..self }
+    }
+
     /// Its row of the table.
     pub const fn row(&self) -> Row {
         if self.tunnel { self.reason.tunnel_row() } else { self.reason.row() }
@@ -38,11 +49,11 @@ impl Refused {
 /// Seconds after which a caller that was refused for load may come again.
 const RETRY_AFTER: &str = "1";
 
-/// Writes a refusal; how many body bytes it had. A caller that is gone is not told.
+/// Writes a refusal. A caller that is gone is not told.
 ///
 /// A malformed request ends its connection: where it was read in another way than it was meant, nothing behind it can be
 /// trusted to begin where it seems to.
-pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) -> u64 {
+pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) {
     let (row, (content_type, body)) = (refused.row(), refused.body());
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
     let retry = matches!(refused.reason, Reason::RateLimited | Reason::Overloaded | Reason::AuditUnavailable);
@@ -58,7 +69,7 @@ pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) -> u6
     }
     let doubtful = refused.reason == Reason::MalformedRequest;
     let answer = OwnBody { status: row.status, fields: &fields, body: body.as_bytes() };
-    respond(caller, (refused.id, now), &answer, doubtful).await
+    respond(caller, (refused.id, now), &answer, doubtful).await;
 }
 
 /// What an answer of sidekey's own says.
@@ -72,9 +83,9 @@ pub struct OwnBody<'a> {
     pub body: &'a [u8],
 }
 
-/// Writes an answer of sidekey's own, `now` in Unix seconds; how many body bytes it had. `close`: the connection ends with it, as it does where
-/// a body is left unread.
-pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), answer: &OwnBody<'_>, close: bool) -> u64 {
+/// Writes an answer of sidekey's own, `now` in Unix seconds. `close`: the connection ends with it, as it does where a body
+/// is left unread.
+pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), answer: &OwnBody<'_>, close: bool) {
     let OwnBody { status, fields, body } = *answer;
     let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let scratch = caller.scratch();
@@ -95,7 +106,7 @@ pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), ans
         caller.finish().await
     };
     // A caller that hung up misses its refusal; the record says what it would have been.
-    if sent.await.is_ok() { body.len() as u64 } else { 0 }
+    let _ = sent.await;
 }
 
 /// A Unix second as `Date` says it (RFC 9110 §5.6.7).

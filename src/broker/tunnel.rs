@@ -124,8 +124,7 @@ impl Broker {
         if kept.await.is_ok() {
             return Some(tunnel);
         }
-        let reason = Reason::AuditUnavailable;
-        let refused = Refused { id: tunnel.id, reason, format: Format::Json, tunnel: true, told: None };
+        let refused = Refused::new(tunnel.id, Reason::AuditUnavailable, Format::Json).of_tunnel();
         refuse::write(caller, &refused, self.clock.unix_seconds()).await;
         None
     }
