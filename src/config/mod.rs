@@ -18,8 +18,8 @@ mod watch;
 pub use fault::{Fault, Faults};
 pub use reference::{Environment, ProcessEnvironment};
 pub use types::{
-    Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen, Master,
-    Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
+    API_HOST, Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen,
+    Master, Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
 };
 pub use value::{duration, size};
 pub use watch::Watch;

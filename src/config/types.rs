@@ -142,6 +142,25 @@ pub struct Upstream {
     pub master: Option<Master>,
 }
 
+/// The host that nearly every caller wants: `[upstream] url` says where it is reached.
+pub const API_HOST: &str = "api.twilio.com";
+
+impl Upstream {
+    /// Where `host` is reached. `product` is the host without region and edge: a regional host of a product that is sent
+    /// elsewhere goes there too, so that a sandbox is never left by choosing a region.
+    pub fn origin(&self, host: &str, product: &str) -> Origin {
+        if let Some(origin) = self.hosts.get(host).or_else(|| self.hosts.get(product)) {
+            return origin.clone();
+        }
+        let itself = |host: &str| Origin { tls: true, host: host.to_owned(), port: 443 };
+        if host == API_HOST || (product == API_HOST && self.url != itself(API_HOST)) {
+            self.url.clone()
+        } else {
+            itself(host)
+        }
+    }
+}
+
 /// Scheme, host and port of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {

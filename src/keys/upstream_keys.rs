@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-const API: &str = "api.twilio.com";
+const API: &str = config::API_HOST;
 const IAM: &str = "iam.twilio.com";
 
 /// Keys asked for at once; the most that Twilio takes (Twilio docs, paging).

@@ -16,9 +16,6 @@ use zeroize::Zeroizing;
 /// Ceiling on an answer's body, in bytes: a page of 1,000 keys is about 300 kB.
 const MAX_BODY: usize = 4 << 20;
 
-/// Where `iam.twilio.com` is reached unless `[upstream.hosts]` says otherwise.
-const TWILIO_PORT: u16 = 443;
-
 /// Makes calls.
 #[derive(Clone, Debug)]
 pub struct Control {
@@ -91,7 +88,7 @@ impl Control {
     /// # Errors
     /// [`CallError`]. A status of any kind is an answer.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, CallError> {
-        let origin = self.origin(call.host);
+        let origin = self.upstream.origin(call.host, call.host);
         let place = format!("{} ({}:{})", call.host, origin.host, origin.port);
         let dialled = self.connector.dial(&origin).await.map_err(|error| match error {
             DialError::Timeout => CallError::Unsent(format!("{place}: no connection in time")),
@@ -108,16 +105,6 @@ impl Control {
     /// For head and body together.
     fn patience(&self) -> Duration {
         self.upstream.response_timeout
-    }
-
-    fn origin(&self, host: &str) -> config::Origin {
-        if let Some(origin) = self.upstream.hosts.get(host) {
-            return origin.clone();
-        }
-        if host == "api.twilio.com" {
-            return self.upstream.url.clone();
-        }
-        config::Origin { tls: true, host: host.to_owned(), port: TWILIO_PORT }
     }
 }
 

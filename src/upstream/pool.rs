@@ -35,9 +35,6 @@ struct Settings {
     idle_ticks: u32,
 }
 
-/// The host that nearly every caller wants.
-const API: &str = "api.twilio.com";
-
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -84,8 +81,7 @@ impl Pool {
         }
     }
 
-    /// Where `host` is reached. `product` is the host without region and edge: a regional host of a product that config
-    /// sends elsewhere goes there too, so that a sandbox is never left by choosing a region.
+    /// The route to `host`, as [`config::Upstream::origin`] finds it.
     pub fn route(&self, host: &str, product: &str) -> Rc<Route> {
         if let Some(route) = self.last.borrow().as_ref().filter(|route| *route.host == *host) {
             return Rc::clone(route);
@@ -101,7 +97,7 @@ impl Pool {
         }
         let route = Rc::new(Route {
             host: host.into(),
-            origin: self.origin(host, product),
+            origin: self.upstream.origin(host, product),
             connector: self.connector.clone(),
             settings: self.settings,
             idle: RefCell::default(),
@@ -116,25 +112,13 @@ impl Pool {
         route
     }
 
-    fn origin(&self, host: &str, product: &str) -> config::Origin {
-        let hosts = &self.upstream.hosts;
-        if let Some(origin) = hosts.get(host).or_else(|| hosts.get(product)) {
-            return origin.clone();
-        }
-        let plain_api = config::Origin { tls: true, host: API.to_owned(), port: 443 };
-        if host == plain_api.host || (product == plain_api.host && self.upstream.url != plain_api) {
-            return self.upstream.url.clone();
-        }
-        config::Origin { host: host.to_owned(), ..plain_api }
-    }
-
     /// Keeps idle connections as long as the pool lives: drops those that are old or that the upstream has closed, and
     /// opens one to each host in use that has none, so that no request waits for a handshake. The API's own host counts
     /// as used from the start.
     pub async fn tend(pool: Weak<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
         if let Some(pool) = pool.upgrade() {
-            pool.route(API, API);
+            pool.route(config::API_HOST, config::API_HOST);
         }
         loop {
             ticks.tick().await;

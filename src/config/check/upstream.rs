@@ -2,7 +2,7 @@
 
 use crate::config::defaults;
 use crate::config::raw::{Section, Wrong};
-use crate::config::types::{Master, Origin, Upstream};
+use crate::config::types::{API_HOST, Master, Origin, Upstream};
 use crate::config::{reference, value};
 use crate::ids::{AccountSid, KeySid};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ fn hosts(upstream: &mut Section<'_, '_>) -> BTreeMap<String, Origin> {
     let Some(table) = upstream.section("hosts") else { return hosts };
     for (name, entry) in table.entries() {
         let host = name.to_ascii_lowercase();
-        if host == "api.twilio.com" {
+        if host == API_HOST {
             entry.fault(Wrong::new("api.twilio.com does not belong here", "set `url` in [upstream] instead"));
             continue;
         }
