@@ -3,6 +3,7 @@
 use super::{Broker, Connection, Ended, Opened, Settled};
 use crate::admission::Share;
 use crate::forward::{BodyFault, Caller};
+use crate::headers;
 use crate::http1::{Framing, RequestHead};
 use crate::net::Watch;
 use crate::twilio::accounts::{Selectors, Unreadable, inspect_body};
@@ -22,13 +23,13 @@ pub(super) struct Inspected<'a> {
 
 impl<'a> Inspected<'a> {
     fn new(head: &RequestHead<'_, 'a>, bytes: &'a [u8]) -> Self {
-        let find = |name: &str| {
-            let mut values = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        let find = |is: fn(&str) -> bool| {
+            let mut values = head.fields.iter().filter(|field| is(field.name));
             let first = values.next().map(|field| std::str::from_utf8(field.value).unwrap_or_default());
             (first, values.next().is_some())
         };
-        let (content_type, type_twice) = find("content-type");
-        let (content_encoding, encoding_twice) = find("content-encoding");
+        let (content_type, type_twice) = find(|name| headers::is(name, b"content-type"));
+        let (content_encoding, encoding_twice) = find(|name| headers::is(name, b"content-encoding"));
         Self { bytes, content_type, content_encoding, ambiguous: type_twice || encoding_twice }
     }
 

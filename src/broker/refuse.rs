@@ -2,7 +2,7 @@
 
 use crate::error::{Reason, Row};
 use crate::forward::Caller;
-use crate::http1::Framing;
+use crate::http1::{self, Framing};
 use crate::ids::RequestId;
 use crate::twilio::{Format, error_body};
 use http::StatusCode;
@@ -90,13 +90,12 @@ pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), ans
     let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let scratch = caller.scratch();
     scratch.clear();
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| scratch.extend_from_slice(part));
-    put(&[b"HTTP/1.1 ", status.to_string().as_bytes(), b" ", phrase.as_bytes(), b"\r\n"]);
+    http1::write::status_line(scratch, status, phrase);
     for (name, value) in fields {
-        put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        http1::write::field(scratch, name, value.as_bytes());
     }
-    put(&[b"Date: ", date(now).as_bytes(), b"\r\n"]);
-    put(&[b"Sidekey-Request-Id: ", id.hex(), b"\r\n"]);
+    http1::write::field(scratch, "Date", date(now).as_bytes());
+    http1::write::field(scratch, "Sidekey-Request-Id", id.hex());
     let close = close || !caller.upload_done();
     let framing = (status != 204).then_some(Framing::Length(body.len() as u64));
     caller.begin(framing, close);

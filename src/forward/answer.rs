@@ -4,7 +4,7 @@ use super::relay::Exchange;
 use super::transform::unpacked;
 use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Outbound};
-use crate::http1::{AnswerHead, Framing, Named};
+use crate::http1::{AnswerHead, Framing, Named, write};
 use crate::twilio::links;
 use bytes::BytesMut;
 
@@ -81,7 +81,7 @@ impl Plan {
             read_already: None,
         };
         let begin = out.len();
-        status_line(out, head);
+        write::status_line(out, head.status, head.phrase);
         let named = Named::of(head.fields);
         if plan.framing == Some(Framing::Chunked) && !named.any() {
             plan.trailers = Trailers::Passed;
@@ -93,7 +93,7 @@ impl Plan {
                     let names = trailer::announced(field.value, Way::Down);
                     if plan.trailers != Trailers::Dropped && !names.is_empty() {
                         plan.trailers = Trailers::Announced;
-                        line(out, field.name, &names);
+                        write::field(out, field.name, &names);
                     }
                     continue;
                 }
@@ -105,16 +105,16 @@ impl Plan {
                 }
                 Outbound::Location => {
                     if let Some(inside) = link_inside(field.value, exchange) {
-                        line(out, field.name, inside.as_bytes());
+                        write::field(out, field.name, inside.as_bytes());
                         continue;
                     }
                 }
                 Outbound::ContentType => plan.json = field.value.windows(4).any(|w| w.eq_ignore_ascii_case(b"json")),
                 _ => plan.note(field.name, field.value, exchange),
             }
-            line(out, field.name, field.value);
+            write::field(out, field.name, field.value);
         }
-        line(out, "Sidekey-Request-Id", exchange.id.hex());
+        write::field(out, "Sidekey-Request-Id", exchange.id.hex());
         exchange.key.spellings().mask(&mut out[begin..]);
         plan
     }
@@ -159,23 +159,6 @@ fn code_of(body: &[u8]) -> Option<u32> {
 /// A `Location` that leads to a host of Twilio's, as an address of the broker.
 fn link_inside(value: &[u8], exchange: &Exchange<'_>) -> Option<String> {
     links::inside(exchange.links?, std::str::from_utf8(value).ok()?)
-}
-
-fn status_line(out: &mut BytesMut, head: &AnswerHead<'_, '_>) {
-    let mut status = itoa::Buffer::new();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.format(head.status).as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(head.phrase.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes one field.
-pub(super) fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The packing that a `Content-Encoding` names.

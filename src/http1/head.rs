@@ -1,5 +1,6 @@
 //! Request and answer heads.
 
+use http::HeaderMap;
 use std::mem::MaybeUninit;
 
 /// Most header fields in one head; more is an attack or a mistake (hyper's own ceiling, too).
@@ -7,6 +8,11 @@ pub const MAX_FIELDS: usize = 100;
 
 /// One header field, as it stands on the wire.
 pub type Field<'a> = httparse::Header<'a>;
+
+/// The fields of a head that was none of HTTP/1.1's.
+pub fn fields_of(map: &HeaderMap) -> Vec<Field<'_>> {
+    map.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect()
+}
 
 /// Why a head can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! HTTP/1.1 heads and body framing, parsed strictly; never does I/O.
+//! HTTP/1.1 heads and body framing, parsed strictly, and written; never does I/O.
 //!
 //! A proxy is safe only if what it judges is what the next hop reads. So nothing here is lenient: a head or a body that
 //! two parsers could read in two ways is an error, and nothing is repaired. `docs/decisions/` says why this is not
@@ -9,6 +9,7 @@ mod connection;
 mod framing;
 mod head;
 mod manners;
+pub mod write;
 
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,7 @@ mod tests;
 pub use body::{Body, BodyError, Progress};
 pub use connection::Named;
 pub use framing::{Framing, FramingError, answer_framing, content_length, request_framing};
-pub use head::{AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, parse_answer, parse_request};
+pub use head::{
+    AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, fields_of, parse_answer, parse_request,
+};
 pub use manners::Manners;

@@ -7,7 +7,7 @@
 use crate::directory::Key;
 use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Inbound};
-use crate::http1::{Framing, Named, RequestHead};
+use crate::http1::{Framing, Named, RequestHead, write};
 use crate::keys::Lease;
 use crate::policy::Judged;
 use bytes::BytesMut;
@@ -78,14 +78,14 @@ pub fn inject(
             Inbound::Pass => !named.has(field.name),
             Inbound::AcceptEncoding => {
                 if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
-                    put(&mut head, field.name, b"gzip");
+                    write::field(&mut head, field.name, b"gzip");
                 }
                 false
             }
             Inbound::Trailer if framing == Framing::Chunked && !named.any() => {
                 let names = trailer::announced(field.value, Way::Up);
                 if !names.is_empty() {
-                    put(&mut head, "Trailer", &names);
+                    write::field(&mut head, "Trailer", &names);
                 }
                 false
             }
@@ -96,18 +96,18 @@ pub fn inject(
             Inbound::Drop | Inbound::Connection | Inbound::Trailer => false,
         };
         if passes {
-            put(&mut head, field.name, field.value);
+            write::field(&mut head, field.name, field.value);
         }
     }
     if wants_trailers {
         head.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
-    put(&mut head, "Authorization", lease.key().authorization().expose());
+    write::field(&mut head, "Authorization", lease.key().authorization().expose());
     let framed_at = head.len();
     match framing {
         Framing::Length(0) if !wants_length(request, judged) => {}
-        Framing::Length(length) => put_length(&mut head, length),
-        Framing::Chunked | Framing::UntilClose => put(&mut head, "Transfer-Encoding", b"chunked"),
+        Framing::Length(length) => write::content_length(&mut head, length),
+        Framing::Chunked | Framing::UntilClose => write::field(&mut head, "Transfer-Encoding", b"chunked"),
     }
     head.extend_from_slice(b"\r\n");
     Outbound { head, framed_at, framing, trailers: framing == Framing::Chunked && !named.any() }
@@ -135,27 +135,13 @@ impl Template {
             framing if framing == self.framing => head.extend_from_slice(&self.head),
             Framing::Length(length) => {
                 head.extend_from_slice(&self.head[..framed_at]);
-                put_length(&mut head, length);
+                write::content_length(&mut head, length);
                 head.extend_from_slice(b"\r\n");
             }
             Framing::Chunked | Framing::UntilClose => return None,
         }
         Some(Outbound { head, framed_at, framing, trailers: false })
     }
-}
-
-/// Writes a Content-Length.
-fn put_length(head: &mut BytesMut, length: u64) {
-    put(head, "Content-Length", itoa::Buffer::new().format(length).as_bytes());
-}
-
-/// Writes one field.
-#[inline]
-fn put(head: &mut BytesMut, name: &str, value: &[u8]) {
-    head.extend_from_slice(name.as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
 }
 
 /// Whether an empty body is stated: always for POST, PUT and PATCH, and where the caller stated it itself.

@@ -3,12 +3,12 @@
 use super::core::Core;
 use crate::broker::Broker;
 use crate::forward::{BodyFault, Caller};
-use crate::http1::{Body, Framing, Manners, Progress};
+use crate::http1::{Body, Framing, Manners, Progress, write};
 use crate::ids::RequestId;
 use crate::net::{Stream, Watch, poll_read_buf};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -284,11 +284,7 @@ impl Caller for H1Caller {
         self.closing |= close || self.core.draining();
         match framing {
             None => {}
-            Some(Framing::Length(length)) => {
-                self.output.extend_from_slice(b"Content-Length: ");
-                self.output.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-                self.output.extend_from_slice(b"\r\n");
-            }
+            Some(Framing::Length(length)) => write::content_length(&mut self.output, length),
             // HTTP/1.0 knows no chunks: the end of the connection ends the body.
             Some(_) if self.manners.old => self.closing = true,
             Some(_) => {
@@ -309,12 +305,7 @@ impl Caller for H1Caller {
             return Ok(());
         }
         if self.chunked {
-            let mut line = [0; 18];
-            let room = line.len();
-            let mut rest = &mut line[..];
-            write!(rest, "{:x}\r\n", data.len())?;
-            let length = room - rest.len();
-            self.output.extend_from_slice(&line[..length]);
+            self.output.extend_from_slice(write::ChunkSize::new(data.len()).text());
         }
         if self.output.len() + data.len() <= GATHER {
             self.output.extend_from_slice(data);

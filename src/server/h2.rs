@@ -4,7 +4,7 @@ use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
 use crate::broker::{Broker, Connection, Opened, Own, Prepared, Read, Settled};
 use crate::forward::Caller;
-use crate::http1::{Field, RequestHead, check_fields};
+use crate::http1::{Field, RequestHead, check_fields, fields_of};
 use crate::net::{Pulse, Stream, Watch, cork};
 use bytes::Bytes;
 use h2::RecvStream;
@@ -190,9 +190,7 @@ fn unsayable(
     parts: &http::request::Parts,
     (connection, what): (&Connection, &str),
 ) -> Own {
-    let fields: Vec<Field<'_>> =
-        parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
-    broker.refuse_head(opened, &fields, connection, (parts.method.as_str(), what))
+    broker.refuse_head(opened, &fields_of(&parts.headers), connection, (parts.method.as_str(), what))
 }
 
 /// A request's head, as HTTP/1.1 would say it.

@@ -3,11 +3,12 @@
 use super::lane::LaneError;
 use super::pool::Route;
 use crate::headers;
+use crate::http1::write::ChunkSize;
 use crate::http1::{AnswerHead, Body, Framing, Progress, answer_framing, parse_answer};
 use crate::net::{Buffers, Stream, poll_read_buf};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
@@ -373,26 +374,4 @@ fn keeps(head: &AnswerHead<'_, '_>) -> bool {
         }
     }
     keep
-}
-
-/// The size line of a chunk.
-struct ChunkSize {
-    text: [u8; 18],
-    length: usize,
-}
-
-impl ChunkSize {
-    fn new(size: usize) -> Self {
-        let mut text = [0; 18];
-        let room = text.len();
-        let mut rest = &mut text[..];
-        // 16 hex digits and CRLF always fit.
-        let _ = write!(rest, "{size:x}\r\n");
-        let length = room - rest.len();
-        Self { text, length }
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.text[..self.length]
-    }
 }

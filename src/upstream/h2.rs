@@ -2,7 +2,7 @@
 
 use super::lane::LaneError;
 use crate::headers::{self, trailer};
-use crate::http1::{AnswerHead, Field, Framing, RequestHead, parse_request};
+use crate::http1::{AnswerHead, Framing, RequestHead, fields_of, parse_request};
 use crate::net::{Buffers, Outflow, Pulse, Stream, cork};
 use bytes::{Buf, Bytes};
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -291,8 +291,7 @@ impl H2 {
             return Err(LaneError::BadAnswer("no request was sent"));
         };
         let (parts, body) = answered.map_err(|error| broken(error, true))?.into_parts();
-        let fields: Vec<Field<'_>> =
-            parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+        let fields = fields_of(&parts.headers);
         let announced = parts.headers.contains_key(http::header::TRAILER);
         // What follows the head of an answer that has no body is nobody's: the stream is reset with it.
         let bodiless = matches!(parts.status.as_u16(), 204 | 304);
@@ -389,9 +388,16 @@ fn request(head: &[u8]) -> Option<Request<()>> {
     parse_request(&head, |parsed, _| build(&head, parsed)).ok().flatten().flatten()
 }
 
+/// Whether HTTP/2 says this otherwise, or not at all.
+fn of_connection(name: &str) -> bool {
+    headers::is(name, b"transfer-encoding")
+        || headers::is(name, b"connection")
+        || headers::is(name, b"keep-alive")
+        || headers::is(name, b"proxy-connection")
+        || headers::is(name, b"upgrade")
+}
+
 fn build(head: &Bytes, parsed: &RequestHead<'_, '_>) -> Option<Request<()>> {
-    /// What HTTP/2 says otherwise, or not at all.
-    const CONNECTION: [&str; 5] = ["transfer-encoding", "connection", "keep-alive", "proxy-connection", "upgrade"];
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(parsed.method.as_bytes()).ok()?;
     *request.version_mut() = Version::HTTP_2;
@@ -403,7 +409,7 @@ fn build(head: &Bytes, parsed: &RequestHead<'_, '_>) -> Option<Request<()>> {
         let value = head.slice_ref(field.value);
         if headers::is(field.name, b"host") {
             uri.authority = Some(Authority::from_maybe_shared(value).ok()?);
-        } else if !CONNECTION.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+        } else if !of_connection(field.name) {
             let mut value = HeaderValue::from_maybe_shared(value).ok()?;
             value.set_sensitive(headers::is(field.name, b"authorization"));
             request.headers_mut().append(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
