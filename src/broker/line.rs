@@ -1,7 +1,7 @@
 //! From a known caller to what goes upstream: framing, target, policy, rate, key.
 
 use super::inspect::Inspected;
-use super::prepared::Stop;
+use super::stop::Stop;
 use super::target::{HostField, NO_TARGET, Parts, asked, expectation, names_host};
 use super::{Broker, Connection, local};
 use crate::authn::Caller;

@@ -1,7 +1,8 @@
 //! `/.sidekey/`: what sidekey answers itself to a proven caller.
 
 use super::line::Line;
-use super::prepared::{OwnAnswer, Stop};
+use super::prepared::OwnAnswer;
+use super::stop::Stop;
 use crate::config::Kind;
 use crate::error::Reason;
 use crate::keys::access_token::{self, MAX_BODY, MintError, Request};

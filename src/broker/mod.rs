@@ -14,15 +14,15 @@ mod prepare;
 mod prepared;
 mod refuse;
 mod request_ids;
+mod stop;
 mod target;
 mod tunnel;
 
 pub use again::{Again, Repeat};
 pub use inspect::{HeldBody, Read};
-pub use prepared::{Forward, Local, Opened, Own, Prepared, Refuse, Settled, Wait};
+pub use prepared::{Forward, Local, Opened, Own, PendingTunnel, Prepared, Refuse, Settled, Tunnel, Wait};
 pub use refuse::Refused;
 pub use request_ids::RequestIds;
-pub use tunnel::{PendingTunnel, Tunnel};
 
 use crate::admission::{Budget, Rates};
 use crate::audit::{Guard, Outcome, Peer, Recorder};

@@ -2,7 +2,8 @@
 
 use super::inspect::Inspected;
 use super::line::{Granted, Line, Way};
-use super::prepared::{Forward, Local, Opened, Own, OwnAnswer, Prepared, Refuse, Settled, Stop, Wait};
+use super::prepared::{Forward, Local, Opened, Own, OwnAnswer, Prepared, Refuse, Settled, Wait};
+use super::stop::Stop;
 use super::target::{asked, host_field, read};
 use super::{Again, Broker, Connection, Refused};
 use crate::audit::{Denial, Facts, Outcome};

@@ -1,17 +1,17 @@
 //! What a request's head came to.
 
 use super::Refused;
-use super::tunnel::PendingTunnel;
 use crate::audit::{Guard, Kept};
+use crate::authn::ConnectionProof;
 use crate::authn::jwt::Coming;
-use crate::error::Reason;
-use crate::ids::{AccountSid, RequestId};
+use crate::ids::RequestId;
 use crate::inject::Outbound;
 use crate::keys::Lease;
-use crate::policy::{self, Judged};
 use crate::twilio::Format;
 use crate::upstream;
+use rustls::ServerConfig;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where a request's host is reached.
 pub type Route = Rc<upstream::Route>;
@@ -103,38 +103,22 @@ pub struct Opened {
     pub(super) waited: bool,
 }
 
-/// Why a request is refused, on its way out of the straight line.
-pub(super) struct Stop {
-    pub(super) reason: Reason,
-    /// What the caller is not told.
-    pub(super) detail: String,
-    pub(super) operation: Option<&'static str>,
-    /// The account that was asked for, if that could be told.
-    pub(super) account: Option<AccountSid>,
-    /// What the caller is told instead of the row's own message.
-    pub(super) told: Option<String>,
+/// A tunnel that was granted.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Names the CONNECT.
+    pub id: RequestId,
+    /// The one host inside, lower-case.
+    pub host: Box<str>,
+    /// What decides inside; `None`: each request there brings its own proof.
+    pub proof: Option<ConnectionProof>,
+    /// TLS inside.
+    pub config: Arc<ServerConfig>,
 }
 
-impl Stop {
-    pub(super) fn because(reason: Reason, detail: &str) -> Self {
-        Self { reason, detail: detail.to_owned(), operation: None, account: None, told: None }
-    }
-
-    /// The same for a request that was judged.
-    pub(super) fn of(judged: &Judged<'_>, reason: Reason, detail: &str) -> Self {
-        let (operation, account) = (Some(judged.grant.operation().name()), judged.grant.account());
-        Self { operation, account, ..Self::because(reason, detail) }
-    }
-
-    /// A refusal of one of sidekey's own operations that tells the caller what to mend.
-    pub(super) fn telling(reason: Reason, operation: &'static str, told: String) -> Self {
-        Self { reason, detail: told.clone(), operation: Some(operation), account: None, told: Some(told) }
-    }
-}
-
-impl From<policy::Denial> for Stop {
-    fn from(denial: policy::Denial) -> Self {
-        let operation = denial.operation.map(crate::twilio::Operation::name);
-        Self { reason: denial.reason, detail: denial.rule.into_owned(), operation, account: denial.account, told: None }
-    }
+/// A tunnel whose record is on its way.
+#[derive(Debug)]
+pub struct PendingTunnel {
+    pub(super) tunnel: Tunnel,
+    pub(super) kept: Kept,
 }

@@ -1,7 +1,7 @@
 //! What a head asks for, before anything is judged: its target, its `Host` and what it expects.
 
 use super::Connection;
-use super::prepared::Stop;
+use super::stop::Stop;
 use crate::audit::Facts;
 use crate::error::Reason;
 use crate::headers;

@@ -1,15 +1,16 @@
 //! CONNECT: a tunnel to port 443 of one host of Twilio's, whose inside is read. Any other is refused before it opens.
 
-use super::prepared::{Opened, Own, Prepared, Stop, Wait};
+use super::prepared::{Opened, Own, PendingTunnel, Prepared, Tunnel, Wait};
+use super::stop::Stop;
 use super::target::{host_field, names_host};
 use super::{Broker, Connection, Refused, refuse};
-use crate::audit::{Denial, Facts, Kept, Outcome};
+use crate::audit::{Denial, Facts, Outcome};
 use crate::authn::{Caller, ConnectionProof, Presented, ProofKind, Refusal};
 use crate::config::Kind;
 use crate::error::Reason;
 use crate::forward;
 use crate::http1::{Framing, RequestHead, request_framing};
-use crate::ids::{RequestId, TokenId};
+use crate::ids::TokenId;
 use crate::secret::Secret;
 use crate::twilio::Format;
 use crate::twilio::host::Authority;
@@ -18,26 +19,6 @@ use std::sync::Arc;
 
 /// The operation in the audit.
 const OPERATION: &str = "sidekey:Tunnel:open";
-
-/// A tunnel that was granted.
-#[derive(Debug)]
-pub struct Tunnel {
-    /// Names the CONNECT.
-    pub id: RequestId,
-    /// The one host inside, lower-case.
-    pub host: Box<str>,
-    /// What decides inside; `None`: each request there brings its own proof.
-    pub proof: Option<ConnectionProof>,
-    /// TLS inside.
-    pub config: Arc<ServerConfig>,
-}
-
-/// A tunnel whose record is on its way.
-#[derive(Debug)]
-pub struct PendingTunnel {
-    tunnel: Tunnel,
-    kept: Kept,
-}
 
 impl Broker {
     /// Judges a CONNECT.

@@ -1,35 +1,12 @@
 //! The answer's head: what crosses, and what its body needs.
 
-use super::relay::Exchange;
-use super::transform::unpacked;
+use super::encoding::{Encoding, unpacked};
+use super::exchange::Exchange;
 use crate::headers::trailer::{self, Way};
 use crate::headers::{self, Outbound};
 use crate::http1::{AnswerHead, Framing, Named, write};
 use crate::twilio::links;
 use bytes::BytesMut;
-
-/// How an answer's body is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As it is.
-    Identity,
-    /// gzip.
-    Gzip,
-    /// zlib, which HTTP calls deflate.
-    Deflate,
-    /// Something nobody asked for, that can't be looked into.
-    Unknown,
-}
-
-impl Encoding {
-    /// Two fields name two packings on top of each other: more than is ever unpacked.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (one, Self::Identity) | (Self::Identity, one) => one,
-            _ => Self::Unknown,
-        }
-    }
-}
 
 /// What becomes of an answer's trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +77,7 @@ impl Plan {
                 // Where there is no body these tell of the body that a GET would have.
                 Outbound::ContentLength if !bodiless || head.status == 204 => continue,
                 Outbound::ContentEncoding if !bodiless => {
-                    plan.encoding = plan.encoding.and(encoding(field.value));
+                    plan.encoding = plan.encoding.and(Encoding::named(field.value));
                     continue;
                 }
                 Outbound::Location => {
@@ -159,17 +136,4 @@ fn code_of(body: &[u8]) -> Option<u32> {
 /// A `Location` that leads to a host of Twilio's, as an address of the broker.
 fn link_inside(value: &[u8], exchange: &Exchange<'_>) -> Option<String> {
     links::inside(exchange.links?, std::str::from_utf8(value).ok()?)
-}
-
-/// The packing that a `Content-Encoding` names.
-fn encoding(value: &[u8]) -> Encoding {
-    if value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip") {
-        Encoding::Gzip
-    } else if value.eq_ignore_ascii_case(b"deflate") {
-        Encoding::Deflate
-    } else if value.eq_ignore_ascii_case(b"identity") || value.is_empty() {
-        Encoding::Identity
-    } else {
-        Encoding::Unknown
-    }
 }

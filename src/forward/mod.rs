@@ -5,11 +5,14 @@
 //! HTTP/1.1 and HTTP/2 callers both do.
 
 mod answer;
+mod encoding;
+mod exchange;
 mod relay;
 mod stream;
 mod transform;
 
-pub use relay::{Done, Exchange, Failure, relay};
+pub use exchange::{Done, Exchange, Failure};
+pub use relay::relay;
 
 use crate::error::Reason;
 use crate::http1::Framing;

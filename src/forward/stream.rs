@@ -1,8 +1,9 @@
 //! The answer's body, piece by piece.
 
 use super::Caller;
-use super::answer::{Encoding, Plan, Trailers};
-use super::relay::{Done, Exchange};
+use super::answer::{Plan, Trailers};
+use super::encoding::Encoding;
+use super::exchange::{Done, Exchange};
 use super::transform::{PACKED_PIECE, Transform, WHOLE};
 use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;

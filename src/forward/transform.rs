@@ -2,14 +2,12 @@
 //!
 //! A packed body is passed on unpacked: what is scrubbed has to be read, and every caller can read a plain body.
 
-use super::answer::Encoding;
+use super::encoding::Encoding;
 use crate::secret::Spellings;
 use crate::twilio::links::LinkRewriter;
-use flate2::read;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use memchr::memmem;
-use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::LazyLock;
 
 /// Packed bytes unpacked at once: a body that unpacks a thousandfold then takes a megabyte at a time, not all at once.
@@ -156,19 +154,6 @@ impl<'k> Transform<'k> {
         }
         Ok(())
     }
-}
-
-/// The whole of a small body unpacked, or as much of it as Twilio's own answers have; `None` if it can't be.
-pub fn unpacked(encoding: Encoding, body: &[u8]) -> Option<Cow<'_, [u8]>> {
-    const CEILING: u64 = 64 * 1024;
-    let mut plain = Vec::new();
-    match encoding {
-        Encoding::Identity => return Some(Cow::Borrowed(body)),
-        Encoding::Gzip => read::MultiGzDecoder::new(body).take(CEILING).read_to_end(&mut plain).ok()?,
-        Encoding::Deflate => read::ZlibDecoder::new(body).take(CEILING).read_to_end(&mut plain).ok()?,
-        Encoding::Unknown => return None,
-    };
-    Some(Cow::Owned(plain))
 }
 
 #[cfg(test)]

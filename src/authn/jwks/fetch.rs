@@ -3,7 +3,6 @@
 //! Follows no redirect, for a key server that sends us elsewhere could send us anywhere; keeps no connection, since a
 //! set is fetched every few minutes.
 
-use super::refresh::{Fetch, FetchFuture};
 use crate::config::{self, Origin};
 use crate::tls;
 use crate::tls::upstream::{ALPN_HTTP1, client_config};
@@ -15,11 +14,22 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
+
+/// A fetch under way: the body of a 200 answer, or what went wrong, in words without a secret.
+pub(super) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+
+/// How a key set is fetched: one GET that follows no redirect. An answer other than 200 and a body above `ceiling` bytes
+/// are errors. The waiting is bounded by who calls.
+pub(super) trait Fetch: Send + Sync {
+    /// Fetches `url`.
+    fn get<'a>(&'a self, url: &'a str, ceiling: usize) -> FetchFuture<'a>;
+}
 
 /// Fetches the key set of one `[[jwt]]`.
 pub(super) struct HttpFetch {

@@ -1,6 +1,6 @@
 //! Where a key set comes from, and how it stays fresh.
 
-use super::fetch::HttpFetch;
+use super::fetch::{Fetch, HttpFetch};
 use super::{KeySet, MAX_SET};
 use crate::clock::Clock;
 use crate::tls::watch::{Reload, Watched};
@@ -9,7 +9,6 @@ use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,16 +35,6 @@ const REFRESH_AT_MOST: u64 = 300;
 
 /// Longest wait after failures, in seconds.
 const RETRY_AT_MOST: u64 = 60;
-
-/// A fetch under way: the body of a 200 answer, or what went wrong, in words without a secret.
-pub(super) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
-
-/// How a key set is fetched: one GET that follows no redirect. An answer other than 200 and a body above `ceiling` bytes
-/// are errors. The waiting is bounded by who calls.
-pub(super) trait Fetch: Send + Sync {
-    /// Fetches `url`.
-    fn get<'a>(&'a self, url: &'a str, ceiling: usize) -> FetchFuture<'a>;
-}
 
 /// One provider's keys.
 pub(in crate::authn) struct Keys {

@@ -1,6 +1,7 @@
 //! Refreshes by a clock that the test turns, against a key server that the test plays.
 
 use super::*;
+use crate::authn::jwks::fetch::FetchFuture;
 use crate::authn::testing::{Signer, set};
 use std::sync::atomic::AtomicUsize;
 
