@@ -64,3 +64,21 @@ pub fn bind_unix(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixL
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
+
+/// What to do where a file is not to be had.
+pub const FILE_DENIED: &str = "give it and its folder to the user that sidekey runs as";
+
+/// What to do where a port is not to be had.
+pub const PORT_DENIED: &str = "a port below 1024 needs CAP_NET_BIND_SERVICE";
+
+/// Why a file or an address can't be had, and what to do; `denied` where the system forbids it.
+pub fn with_mend(error: &io::Error, denied: &str) -> String {
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has it: end that one, or choose another in the config",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        io::ErrorKind::NotFound => "make its folder",
+        io::ErrorKind::PermissionDenied => denied,
+        _ => return error.to_string(),
+    };
+    format!("{error}; {mend}")
+}

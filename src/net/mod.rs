@@ -12,7 +12,7 @@ mod watch;
 pub use buffers::Buffers;
 pub use cork::{Cork, Corked, cork};
 pub use h2::{Outflow, Pulse};
-pub use listen::{FOR_ALL, FOR_OWNER, bind_tcp, bind_unix};
+pub use listen::{FILE_DENIED, FOR_ALL, FOR_OWNER, PORT_DENIED, bind_tcp, bind_unix, with_mend};
 pub use lot::Lot;
 pub use stream::{Stream, poll_read_buf};
 pub use watch::{Expired, Wait, Watch, Watchdog};

@@ -19,26 +19,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// the rest.
 const TURNED_AWAY_BY_TLS: usize = 16;
 
-/// Accepts plain connections for ever.
-pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: Ceiling) {
+/// Accepts connections at `door` for ever.
+pub async fn tcp(core: Rc<Core>, listener: TcpListener, ceiling: Ceiling, door: Door) {
     loop {
         let accepted = listener.accept().await.map(|(tcp, peer)| {
             // Only delays, never harms, where the operating system won't.
             let _ = tcp.set_nodelay(true);
             (Stream::Tcp(tcp), Peer::Ip(peer), None)
         });
-        admit(&core, accepted, ceiling, Door::Plain).await;
-    }
-}
-
-/// Accepts TLS connections for ever.
-pub async fn greeted(core: Rc<Core>, listener: TcpListener, ceiling: Ceiling) {
-    loop {
-        let accepted = listener.accept().await.map(|(tcp, peer)| {
-            let _ = tcp.set_nodelay(true);
-            (Stream::Tcp(tcp), Peer::Ip(peer), None)
-        });
-        admit(&core, accepted, ceiling, Door::Tls).await;
+        admit(&core, accepted, ceiling, door).await;
     }
 }
 
@@ -55,8 +44,10 @@ pub async fn unix(core: Rc<Core>, listener: UnixListener, ceiling: Ceiling) {
 
 /// What is spoken first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Door {
+pub enum Door {
+    /// HTTP.
     Plain,
+    /// TLS.
     Tls,
 }
 

@@ -10,10 +10,12 @@ mod h2;
 mod h2_caller;
 mod rest;
 mod restart;
+mod shared;
 mod start;
+mod start_error;
 mod tls;
 mod upkeep;
 mod worker;
 
-pub use start::{Addresses, Plan, Server, StartError};
-pub(crate) use start::{FILE_DENIED, PORT_DENIED, with_mend};
+pub use start::{Addresses, Plan, Server};
+pub use start_error::StartError;

@@ -1,21 +1,17 @@
 //! Starting and stopping all of it.
 
-use super::worker::{Shared, Worker};
+use super::shared::Shared;
+use super::start_error::StartError;
+use super::worker::Worker;
 use super::{files, restart, upkeep};
-use crate::admission::Rates;
 use crate::audit::Trail;
-use crate::authn::ConnectionRules;
 use crate::authn::jwt::Jwts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Directory, declare};
 use crate::keys::Keeper;
 use crate::metrics::Metrics;
-use crate::net::{FOR_ALL, bind_tcp, bind_unix};
-use crate::tls::callers::CallerTls;
-use crate::twilio::host::Host;
-use crate::upstream::Connector;
-use std::fmt;
+use crate::net::{FILE_DENIED, FOR_ALL, PORT_DENIED, bind_tcp, bind_unix, with_mend};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,24 +60,6 @@ pub struct Addresses {
     pub unix: Option<PathBuf>,
 }
 
-/// Why a broker did not start. Nothing of it is left running.
-#[derive(Debug)]
-pub struct StartError(String);
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl StartError {
-    fn of(what: &str, error: impl fmt::Display) -> Self {
-        Self(format!("{what}: {error}"))
-    }
-}
-
 impl Server {
     /// Starts a broker as planned.
     ///
@@ -105,7 +83,7 @@ impl Server {
                 })?),
                 None => None,
             };
-        let shared = share(config, Arc::clone(&directory), None, clock)?;
+        let shared = Shared::open(config, Arc::clone(&directory), None, clock)?;
         let keeper = keep(&shared, &directory, &trail, clock)?;
         let mut server = Self {
             addresses: Addresses { proxy, tls: tls_at, unix: listen.unix },
@@ -152,7 +130,7 @@ impl Server {
             if config.store.is_some() { Arc::clone(&self.directory) } else { Arc::new(Directory::default()) };
         let before = self.shared.borrow().clone();
         let kept = restart::keep(&before.config, config).map_err(StartError)?;
-        let shared = share(kept, Arc::clone(&directory), Some(&before), &self.clock)?;
+        let shared = Shared::open(kept, Arc::clone(&directory), Some(&before), &self.clock)?;
         // Last: with a store, the directory is in use, and a config that can't be used changes nothing.
         declare(config, &directory);
         if let Some(keeper) = &self.keeper {
@@ -254,23 +232,6 @@ fn cores(config: &Config) -> usize {
     }
 }
 
-/// What to do where a file is not to be had.
-pub(crate) const FILE_DENIED: &str = "give it and its folder to the user that sidekey runs as";
-/// What to do where a port is not to be had.
-pub(crate) const PORT_DENIED: &str = "a port below 1024 needs CAP_NET_BIND_SERVICE";
-
-/// Why a file or an address can't be had, and what to do; `denied` where the system forbids it.
-pub(crate) fn with_mend(error: &io::Error, denied: &str) -> String {
-    let mend = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process has it: end that one, or choose another in the config",
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-        io::ErrorKind::NotFound => "make its folder",
-        io::ErrorKind::PermissionDenied => denied,
-        _ => return error.to_string(),
-    };
-    format!("{error}; {mend}")
-}
-
 /// A socket for each core, and where they listen.
 fn bind(
     at: Option<SocketAddr>,
@@ -282,30 +243,4 @@ fn bind(
         bind_tcp(at, cores).map_err(|e| StartError::of(&format!("{what} {at}"), with_mend(&e, PORT_DENIED)))?;
     let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
     Ok((sockets, bound))
-}
-
-/// What all cores share.
-fn share(
-    config: Config,
-    directory: Arc<Directory>,
-    before: Option<&Shared>,
-    clock: &Clock,
-) -> Result<Shared, StartError> {
-    let (mut jwts, mut tending) = (None, None);
-    if !config.jwt.is_empty() {
-        let opened = Jwts::open(&config.jwt, before.and_then(|before| before.jwts.as_deref()))
-            .map_err(|e| StartError::of("jwt", e))?;
-        tending = Some(Arc::new(opened.tend(clock).map_err(|e| StartError::of("a thread for key sets", e))?));
-        jwts = Some(Arc::new(opened));
-    }
-    let known = |name: &str| Host::parse(name).is_some();
-    let tls = CallerTls::open(&config, before.map(|before| &*before.tls), known, clock);
-    let tls = Arc::new(tls.map_err(|e| StartError::of("TLS towards callers", e))?);
-    let rules = Arc::new(ConnectionRules::new(&config).map_err(StartError)?);
-    let connector = Connector::new(&config.upstream).map_err(|e| StartError::of("upstream.ca", e))?;
-    crate::twilio::operations::prepare();
-    // What requests of the old configuration still hold counts.
-    let bodies = before.map(|before| Arc::clone(&before.bodies)).unwrap_or_default();
-    let rates = before.map_or_else(|| Arc::new(Rates::new(clock.instant())), |before| Arc::clone(&before.rates));
-    Ok(Shared { config: Arc::new(config), directory, jwts, tls, rules, bodies, rates, _tending: tending, connector })
 }

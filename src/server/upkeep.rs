@@ -1,6 +1,6 @@
 //! A thread that looks at the files of TLS once a second, so that no request waits for a disk.
 
-use super::worker::Shared;
+use super::shared::Shared;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,49 +1,23 @@
 //! One core's thread: its runtime, its listeners, its share of everything.
 
+use super::accept::{self, Door};
 use super::core::Core;
-use super::{accept, files, rest};
-use crate::admission::{Budget, Rates};
+use super::shared::Shared;
+use super::{files, rest};
 use crate::audit::Trail;
-use crate::authn::jwks::Tending;
-use crate::authn::jwt::Jwts;
-use crate::authn::{Authn, ConnectionRules};
+use crate::authn::Authn;
 use crate::broker::{Broker, RequestIds};
 use crate::clock::Clock;
-use crate::config::{Config, Kind};
-use crate::directory::Directory;
+use crate::config::Kind;
 use crate::metrics;
 use crate::net::Buffers;
-use crate::tls::callers::CallerTls;
-use crate::upstream::{Connector, Pool};
+use crate::upstream::Pool;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-
-/// What a request is handled with, as all cores share it; a reload publishes a new one.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// What requests are judged by.
-    pub directory: Arc<Directory>,
-    /// Checks JWTs.
-    pub jwts: Option<Arc<Jwts>>,
-    /// TLS towards callers.
-    pub tls: Arc<CallerTls>,
-    /// Whose certificates and peers are whose.
-    pub rules: Arc<ConnectionRules>,
-    /// What bodies that are read before they are sent take.
-    pub bodies: Arc<Budget>,
-    /// What teams have used of their rates.
-    pub rates: Arc<Rates>,
-    /// Keeps their key sets fresh as long as this is what requests are handled with.
-    pub _tending: Option<Arc<Tending>>,
-    /// Opens upstream connections.
-    pub connector: Connector,
-}
 
 /// One core's own.
 pub struct Worker {
@@ -91,11 +65,11 @@ impl Worker {
         let mut accepting = Vec::new();
         if let Some(listener) = self.tcp.take() {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(accept::tcp(Rc::clone(&core), listener, ceiling)));
+            accepting.push(tokio::task::spawn_local(accept::tcp(Rc::clone(&core), listener, ceiling, Door::Plain)));
         }
         if let Some(listener) = self.tls.take() {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(accept::greeted(Rc::clone(&core), listener, ceiling)));
+            accepting.push(tokio::task::spawn_local(accept::tcp(Rc::clone(&core), listener, ceiling, Door::Tls)));
         }
         if let Some(listener) = self.unix.take() {
             let listener = tokio::net::UnixListener::from_std(listener)?;
