@@ -1,6 +1,7 @@
 //! The HTTP/2 connections to one host: one, and more of them while it has no stream left.
 
-use super::h2::{H2, Multiplex};
+use super::h2::H2;
+use super::multiplex::Multiplex;
 use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 
@@ -39,7 +40,7 @@ impl Bundle {
     /// `None`: it takes another connection.
     pub(super) fn lane(&self) -> Option<H2> {
         let mut connections = self.connections.borrow_mut();
-        if let Some(lane) = connections.iter().filter(|one| one.has_room()).find_map(|one| one.lane(true)) {
+        if let Some(lane) = connections.iter().filter(|one| one.has_room()).find_map(|one| H2::on(one, true)) {
             return Some(lane);
         }
         connections.retain(Multiplex::is_open);
@@ -100,5 +101,5 @@ impl Bundle {
 }
 
 fn least_busy(connections: &[Multiplex]) -> Option<H2> {
-    connections.iter().min_by_key(|one| one.load()).and_then(|one| one.lane(true))
+    connections.iter().min_by_key(|one| one.load()).and_then(|one| H2::on(one, true))
 }

@@ -1,171 +1,17 @@
 //! HTTP/2 to an upstream: streams of one shared connection, by h2.
 
+use super::h2_head::request;
 use super::lane::LaneError;
-use crate::headers::{self, trailer};
-use crate::http1::{AnswerHead, Framing, RequestHead, fields_of, parse_request};
-use crate::net::{Buffers, Outflow, Pulse, Stream, cork};
+use super::multiplex::{Hold, Multiplex};
+use crate::headers::trailer;
+use crate::http1::{AnswerHead, Framing, fields_of};
+use crate::net::Outflow;
 use bytes::{Buf, Bytes};
-use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
-use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use http::{HeaderMap, Response};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
-use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tokio::sync::Notify;
-
-/// A connection that is silent while a request is under way is asked for a sign of life, so that a dead one is found.
-const PING_AFTER: Duration = Duration::from_secs(30);
-
-/// Bytes of one answer that may be under way unread: what a caller holds who does not take its answer.
-const WINDOW: u32 = 512 * 1024;
-
-/// Bytes of an answer's header list.
-const MAX_HEADERS: u32 = 16 * 1024;
-
-/// Streams at once that a connection is given before another is opened, should the upstream take more. The connection's
-/// window is as large as all of theirs together, so that answers which nobody takes hold up no other.
-const MOST_STREAMS: u32 = 100;
-
-/// A shared connection.
-pub struct Multiplex {
-    sender: SendRequest<Bytes>,
-    link: Rc<Link>,
-}
-
-/// Held by all that use a connection: without any it ends.
-#[derive(Default)]
-struct Link {
-    ended: Cell<bool>,
-    /// Of the connection's task.
-    waker: RefCell<Option<Waker>>,
-    /// Requests that were given to h2 and have not ended.
-    sent: Cell<usize>,
-    /// One of them has ended, or all have.
-    freed: Notify,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl std::fmt::Debug for Multiplex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Multiplex").field("ended", &self.link.ended).finish_non_exhaustive()
-    }
-}
-
-impl Multiplex {
-    /// Speaks HTTP/2 on a new connection.
-    ///
-    /// # Errors
-    /// h2's, if nothing can be written.
-    pub async fn open(stream: Stream, buffers: Rc<Buffers>) -> Result<Self, h2::Error> {
-        let (io, cork) = cork(stream, buffers);
-        let mut builder = Builder::new();
-        builder
-            .enable_push(false)
-            .initial_max_send_streams(MOST_STREAMS as usize)
-            .max_header_list_size(MAX_HEADERS)
-            .initial_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW * MOST_STREAMS);
-        let (sender, mut connection) = builder.handshake(io).await?;
-        let link = Rc::new(Link::default());
-        let held = Rc::downgrade(&link);
-        tokio::task::spawn_local(async move {
-            let mut pulse = Pulse::new(connection.ping_pong(), PING_AFTER);
-            let living = poll_fn(|cx| {
-                // The pool holds one; the others are requests.
-                let busy = held.strong_count() > 1;
-                note(&held, cx);
-                if pulse.poll(&cork, busy, cx).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                Pin::new(&mut connection).poll(cx).map_err(io::Error::other)
-            });
-            if let Err(error) = cork.drive(pin!(living)).await {
-                tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
-            }
-            if let Some(link) = held.upgrade() {
-                link.ended.set(true);
-                link.freed.notify_waiters();
-            }
-        });
-        Ok(Self { sender, link })
-    }
-
-    /// Whether it takes requests.
-    pub fn is_open(&self) -> bool {
-        self.ready_sender().is_some()
-    }
-
-    /// Requests under way, those that wait for a stream included.
-    pub fn load(&self) -> usize {
-        // The first is this one's own.
-        Rc::strong_count(&self.link) - 1
-    }
-
-    /// Whether a request would have a stream at once.
-    pub fn has_room(&self) -> bool {
-        self.load() < self.sender.current_max_send_streams().min(MOST_STREAMS as usize)
-    }
-
-    /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.
-    pub fn lane(&self, reused: bool) -> Option<H2> {
-        self.ready_sender().map(|sender| H2 {
-            sender,
-            reused,
-            state: State::Idle,
-            frame: Bytes::new(),
-            left: None,
-            trailers: Vec::new(),
-            ended: false,
-            upload: None,
-            hold: Hold { link: Rc::clone(&self.link), sent: false },
-        })
-    }
-
-    /// An upstream that says goodbye takes no new streams.
-    fn ready_sender(&self) -> Option<SendRequest<Bytes>> {
-        let mut sender = self.sender.clone();
-        let closing = matches!(sender.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)));
-        (!closing && !self.link.ended.get()).then_some(sender)
-    }
-}
-
-/// Leaves word whom to wake when nobody holds the connection any more: h2 does not look by itself.
-fn note(held: &Weak<Link>, cx: &Context<'_>) {
-    if let Some(link) = held.upgrade() {
-        let mut waker = link.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-}
-
-/// A request's hold on its connection.
-struct Hold {
-    link: Rc<Link>,
-    /// Whether it was given to h2.
-    sent: bool,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.sent {
-            self.link.sent.set(self.link.sent.get() - 1);
-            self.link.freed.notify_one();
-        }
-    }
-}
 
 /// One request's stream. Dropped before its end it is reset: an upstream never takes half a request for all of it.
 pub struct H2 {
@@ -206,6 +52,21 @@ impl std::fmt::Debug for H2 {
 }
 
 impl H2 {
+    /// A stream for one request; `None` once the connection is closing. `reused`: the connection was not made for it.
+    pub(super) fn on(connection: &Multiplex, reused: bool) -> Option<Self> {
+        connection.hold().map(|(sender, hold)| Self {
+            sender,
+            reused,
+            state: State::Idle,
+            frame: Bytes::new(),
+            left: None,
+            trailers: Vec::new(),
+            ended: false,
+            upload: None,
+            hold,
+        })
+    }
+
     pub(super) const fn reused(&self) -> bool {
         self.reused
     }
@@ -380,41 +241,4 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     let mut told = headers.get_all(http::header::CONTENT_LENGTH).iter();
     let length = told.next()?.to_str().ok()?.parse().ok()?;
     told.all(|other| other.to_str().is_ok_and(|other| other.parse() == Ok(length))).then_some(length)
-}
-
-/// The head that `inject` wrote, as HTTP/2 carries it. Its parts share one copy of it.
-fn request(head: &[u8]) -> Option<Request<()>> {
-    let head = Bytes::copy_from_slice(head);
-    parse_request(&head, |parsed, _| build(&head, parsed)).ok().flatten().flatten()
-}
-
-/// Whether HTTP/2 says this otherwise, or not at all.
-fn of_connection(name: &str) -> bool {
-    headers::is(name, b"transfer-encoding")
-        || headers::is(name, b"connection")
-        || headers::is(name, b"keep-alive")
-        || headers::is(name, b"proxy-connection")
-        || headers::is(name, b"upgrade")
-}
-
-fn build(head: &Bytes, parsed: &RequestHead<'_, '_>) -> Option<Request<()>> {
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(parsed.method.as_bytes()).ok()?;
-    *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().reserve(parsed.fields.len());
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTPS);
-    uri.path_and_query = Some(PathAndQuery::from_maybe_shared(head.slice_ref(parsed.target.as_bytes())).ok()?);
-    for field in parsed.fields {
-        let value = head.slice_ref(field.value);
-        if headers::is(field.name, b"host") {
-            uri.authority = Some(Authority::from_maybe_shared(value).ok()?);
-        } else if !of_connection(field.name) {
-            let mut value = HeaderValue::from_maybe_shared(value).ok()?;
-            value.set_sensitive(headers::is(field.name, b"authorization"));
-            request.headers_mut().append(HeaderName::from_bytes(field.name.as_bytes()).ok()?, value);
-        }
-    }
-    *request.uri_mut() = Uri::from_parts(uri).ok()?;
-    Some(request)
 }

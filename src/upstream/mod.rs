@@ -9,7 +9,9 @@ mod connect;
 pub mod control;
 mod h1;
 mod h2;
+mod h2_head;
 mod lane;
+mod multiplex;
 mod pool;
 mod warm;
 

@@ -3,8 +3,9 @@
 use super::bundle::Bundle;
 use super::connect::{Connector, DialError};
 use super::h1::H1;
-use super::h2::Multiplex;
+use super::h2::H2;
 use super::lane::Lane;
+use super::multiplex::Multiplex;
 use super::warm::Warmth;
 use crate::config;
 use crate::net::Buffers;
@@ -163,7 +164,7 @@ impl Route {
         match self.open().await {
             Ok(Opened::H1(h1)) => Ok(Lane::H1(h1)),
             Ok(Opened::H2(multiplex)) => {
-                let lane = multiplex.lane(false);
+                let lane = H2::on(&multiplex, false);
                 self.http2.keep(multiplex);
                 drop(growing);
                 lane.map(Lane::H2).ok_or_else(|| DialError::Io(std::io::ErrorKind::NotConnected.into()))
