@@ -2,6 +2,7 @@
 
 use super::head::{AnswerHead, Field, RequestHead};
 use crate::headers;
+use crate::net::BUFFER_SIZE;
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Framing {
 }
 
 /// Bytes from which on a body does not fit into a lent buffer.
-const LARGE: u64 = 16 * 1024;
+const LARGE: u64 = BUFFER_SIZE as u64;
 
 /// Most bytes that are read at once.
 const PIECE: usize = 256 * 1024;

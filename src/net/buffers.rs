@@ -1,11 +1,13 @@
 //! Read and write buffers, lent while a request is under way, so that an idle connection holds none.
 
-use super::stream::ROOM;
 use bytes::BytesMut;
 use std::cell::RefCell;
 
 /// Bytes of a lent buffer. A request head and an API answer fit; larger bodies pass through in pieces of this size.
 pub const SIZE: usize = 16 * 1024;
+
+/// Least room that is worth a read.
+pub const ROOM: usize = 4096;
 
 /// Most buffers kept for reuse on one core: 4 MiB.
 const KEPT: usize = 256;

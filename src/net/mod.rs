@@ -9,7 +9,7 @@ mod pages;
 mod stream;
 mod watch;
 
-pub use buffers::Buffers;
+pub use buffers::{Buffers, SIZE as BUFFER_SIZE};
 pub use cork::{Cork, Corked, cork};
 pub use h2::{Outflow, Pulse};
 pub use listen::{FILE_DENIED, FOR_ALL, FOR_OWNER, PORT_DENIED, bind_tcp, bind_unix, with_mend};

@@ -1,5 +1,6 @@
 //! One type for every socket, so that the request path is written (and compiled) once.
 
+use super::buffers::{ROOM, SIZE};
 use bytes::BytesMut;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -175,13 +176,10 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Least room that is worth a read.
-pub const ROOM: usize = 4096;
-
 /// Reads once into the buffer's spare room, of which there is always a useful amount.
 pub fn poll_read_buf(stream: &mut Stream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     if buffer.capacity() - buffer.len() < ROOM {
-        buffer.reserve(16 * 1024);
+        buffer.reserve(SIZE);
     }
     pin!(stream.read_buf(buffer)).poll(cx)
 }

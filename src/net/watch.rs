@@ -149,8 +149,10 @@ impl<F: Future> Future for Wait<'_, F> {
 
 /// Whole ticks of a wait.
 fn ticks(limit: Duration) -> u64 {
-    const A_SECOND: u64 = 10;
-    limit.as_secs().saturating_mul(A_SECOND).saturating_add(u64::from(limit.subsec_millis() / 100))
+    /// A second is a whole number of them.
+    const MILLIS: u32 = TICK.subsec_millis();
+    let seconds = limit.as_secs().saturating_mul(u64::from(1000 / MILLIS));
+    seconds.saturating_add(u64::from(limit.subsec_millis() / MILLIS))
 }
 
 #[cfg(test)]
