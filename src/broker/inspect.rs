@@ -59,7 +59,7 @@ pub struct HeldBody {
 
 impl HeldBody {
     /// Takes a piece, within the ceilings of one body and of all.
-    fn take(&mut self, piece: &[u8], (one, all): (u64, u64)) -> Result<(), BodyFault> {
+    fn take(&mut self, piece: &[u8], one: u64, all: u64) -> Result<(), BodyFault> {
         let needed = self.bytes.len() + piece.len();
         if needed as u64 > one {
             return Err(BodyFault::TooLarge);
@@ -124,7 +124,7 @@ impl Broker {
             if taken == 0 {
                 return Ok(body);
             }
-            body.take(piece, (self.limits.max_body, self.limits.max_body_memory))?;
+            body.take(piece, self.limits.max_body, self.limits.max_body_memory)?;
             caller.consume(taken);
         }
     }

@@ -173,7 +173,7 @@ impl Broker {
                     let fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")];
                     let prepared::OwnAnswer { status, body, .. } = &local.answer;
                     let answer = refuse::OwnBody { status: *status, fields: &fields, body: body.as_bytes() };
-                    refuse::respond(caller, (local.id, now), &answer, false).await;
+                    refuse::respond(caller, local.id, now, &answer, false).await;
                 }
                 Err(_) => {
                     let refused = Refused::new(local.id, Reason::AuditUnavailable, Format::Json);

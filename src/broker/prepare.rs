@@ -10,7 +10,7 @@ use crate::audit::{Denial, Facts, Outcome};
 use crate::authn::{Begun, Presented, Refusal};
 use crate::error::Reason;
 use crate::forward::BodyFault;
-use crate::http1::{Field, RequestHead};
+use crate::http1::RequestHead;
 use crate::ids::TokenId;
 use crate::inject::Outbound;
 use crate::keys::Lease;
@@ -198,17 +198,9 @@ impl Broker {
     }
 
     /// A refusal of a head that HTTP/1.1 can't say, for whoever proves to be somebody: 401 outranks 400.
-    pub fn refuse_head(
-        &self,
-        opened: Opened,
-        fields: &[Field<'_>],
-        connection: &Connection,
-        (method, what): (&str, &str),
-    ) -> Own {
-        let proxied = method == "CONNECT";
-        let presented = Presented { fields, proxied, connection: connection.proof.as_ref() };
+    pub fn refuse_head(&self, opened: Opened, presented: &Presented<'_>, method: &str, what: &str) -> Own {
         let mut facts = Facts { method: method.as_bytes(), ..Facts::default() };
-        match self.authn.authenticate(&presented, opened.guard.unix_seconds()) {
+        match self.authn.authenticate(presented, opened.guard.unix_seconds()) {
             Ok(caller) => {
                 facts.team = Some(&caller.team().id);
                 facts.proof_id = Some(caller.proof_id().as_str());
@@ -227,34 +219,28 @@ impl Broker {
     /// A refusal of somebody who is known: the record tells what was asked for as a granted request's does, where that can be
     /// told.
     fn refuse_known(&self, opened: Opened, facts: Facts<'_>, stop: &Stop, line: &Line<'_, '_, '_>) -> Own {
-        let format = Format::of(facts.path);
+        let refused = Refused::new(opened.id, stop.reason, Format::of(facts.path));
         let asked = line.asked();
         let (host, path) = match &asked {
             Ok(asked) => (asked.host().as_bytes(), asked.path().as_bytes()),
             Err(_) => (facts.host, facts.path),
         };
         let facts = Facts { host, path, operation: stop.operation, account: stop.account.as_ref(), ..facts };
-        self.refuse_as(opened, &facts, stop, (format, false))
+        self.refuse_as(opened, &facts, stop, refused)
     }
 
     fn refuse(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Own {
         let format = if facts.path.is_empty() { Format::Json } else { Format::of(facts.path) };
-        self.refuse_as(opened, facts, stop, (format, false))
+        let refused = Refused::new(opened.id, stop.reason, format);
+        self.refuse_as(opened, facts, stop, refused)
     }
 
-    /// Refuses a request, or a CONNECT in its own words.
-    pub(super) fn refuse_as(
-        &self,
-        opened: Opened,
-        facts: &Facts<'_>,
-        stop: &Stop,
-        (format, tunnel): (Format, bool),
-    ) -> Own {
-        let Opened { id, guard, .. } = opened;
+    /// Records a refusal.
+    pub(super) fn refuse_as(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop, mut refused: Refused) -> Own {
         self.metrics.refused(stop.reason);
-        tracing::debug!(request = %id, reason = stop.reason.name(), detail = stop.detail, "refused");
-        let refused = Refused { id, reason: stop.reason, format, tunnel, told: stop.told.clone() };
-        let kept = guard.deny(
+        tracing::debug!(request = %refused.id, reason = stop.reason.name(), detail = stop.detail, "refused");
+        refused.told.clone_from(&stop.told);
+        let kept = opened.guard.deny(
             facts,
             &Denial {
                 status: refused.row().status,

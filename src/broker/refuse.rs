@@ -69,7 +69,7 @@ pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) {
     }
     let doubtful = refused.reason == Reason::MalformedRequest;
     let answer = OwnBody { status: row.status, fields: &fields, body: body.as_bytes() };
-    respond(caller, (refused.id, now), &answer, doubtful).await;
+    respond(caller, refused.id, now, &answer, doubtful).await;
 }
 
 /// What an answer of sidekey's own says.
@@ -85,7 +85,7 @@ pub struct OwnBody<'a> {
 
 /// Writes an answer of sidekey's own, `now` in Unix seconds. `close`: the connection ends with it, as it does where a body
 /// is left unread.
-pub async fn respond<C: Caller>(caller: &mut C, (id, now): (RequestId, u64), answer: &OwnBody<'_>, close: bool) {
+pub async fn respond<C: Caller>(caller: &mut C, id: RequestId, now: u64, answer: &OwnBody<'_>, close: bool) {
     let OwnBody { status, fields, body } = *answer;
     let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let scratch = caller.scratch();

@@ -96,7 +96,8 @@ impl Broker {
     }
 
     fn refuse_tunnel(&self, opened: Opened, facts: &Facts<'_>, stop: &Stop) -> Own {
-        self.refuse_as(opened, facts, stop, (Format::Json, true))
+        let refused = Refused::new(opened.id, stop.reason, Format::Json).of_tunnel();
+        self.refuse_as(opened, facts, stop, refused)
     }
 
     /// Gives the tunnel once its record is kept; refuses it if it can't be.

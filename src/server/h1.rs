@@ -66,7 +66,7 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
         if caller.adopt(&broker) {
             again = Again::default();
         }
-        let ended = match next_head(&broker, &mut caller, (&connection, &watch), &mut again).await {
+        let ended = match next_head(&broker, &mut caller, &connection, &watch, &mut again).await {
             Head::Closed => break,
             Head::Bad(reason, what) => {
                 let refused = broker.refuse_unread(broker.open(&connection), reason, what);
@@ -142,7 +142,8 @@ async fn wait_for_bytes(core: &Core, caller: &mut H1Caller, watch: &Watch, patie
 async fn next_head(
     broker: &Broker,
     caller: &mut H1Caller,
-    (connection, watch): (&Connection, &Watch),
+    connection: &Connection,
+    watch: &Watch,
     again: &mut Again,
 ) -> Head {
     let limits = &broker.limits;

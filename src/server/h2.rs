@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
+use crate::authn::Presented;
 use crate::broker::{Broker, Connection, Opened, Own, Prepared, Read, Settled};
 use crate::forward::Caller;
 use crate::http1::{Field, RequestHead, check_fields, fields_of};
@@ -134,7 +135,7 @@ async fn exchange(
     let reply = Reply::new(answer);
     let bodiless = parts.method == http::Method::HEAD;
     let mut caller = H2Caller::new(body, &reply, bodiless, Rc::clone(&broker), Rc::clone(&watch));
-    let mut running = pin!(run(&broker, &mut caller, &parts, (&connection, &watch)));
+    let mut running = pin!(run(&broker, &mut caller, &parts, &connection, &watch));
     poll_fn(|cx| match running.as_mut().poll(cx) {
         Poll::Pending => reply.poll_reset(cx),
         Poll::Ready(()) => Poll::Ready(()),
@@ -147,11 +148,12 @@ async fn run(
     broker: &Broker,
     caller: &mut H2Caller<'_>,
     parts: &http::request::Parts,
-    (connection, watch): (&Connection, &Watch),
+    connection: &Connection,
+    watch: &Watch,
 ) {
     let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
         Ok(head) => broker.prepare(opened, &head.view(), connection, None),
-        Err(what) => Ok(unsayable(broker, opened, parts, (connection, what)).into()),
+        Err(what) => Ok(unsayable(broker, opened, parts, connection, what).into()),
     };
     let mut opened = broker.open(connection);
     let prepared = loop {
@@ -173,7 +175,7 @@ async fn run(
             let again = |caller: &H2Caller<'_>, read: &Read| {
                 Some(match Head::read(parts, caller) {
                     Ok(head) => broker.judge_read(opened, &head.view(), connection, read),
-                    Err(what) => Settled::Own(unsayable(broker, opened, parts, (connection, what))),
+                    Err(what) => Settled::Own(unsayable(broker, opened, parts, connection, what)),
                 })
             };
             broker.inspect(caller, watch, again).await;
@@ -188,9 +190,13 @@ fn unsayable(
     broker: &Broker,
     opened: Opened,
     parts: &http::request::Parts,
-    (connection, what): (&Connection, &str),
+    connection: &Connection,
+    what: &str,
 ) -> Own {
-    broker.refuse_head(opened, &fields_of(&parts.headers), connection, (parts.method.as_str(), what))
+    let fields = fields_of(&parts.headers);
+    let proxied = parts.method == http::Method::CONNECT;
+    let presented = Presented { fields: &fields, proxied, connection: connection.proof.as_ref() };
+    broker.refuse_head(opened, &presented, parts.method.as_str(), what)
 }
 
 /// A request's head, as HTTP/1.1 would say it.
