@@ -15,7 +15,7 @@ pub fn is<const N: usize>(name: &str, known: &[u8; N]) -> bool {
 
 /// What becomes of a caller's header field on its way upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
+pub enum RequestRule {
     /// It is passed on as it is.
     Pass,
     /// It ends here: hop-by-hop, a proof, framing that is written anew, forged identity.
@@ -33,17 +33,17 @@ pub enum Inbound {
 /// The rule for a caller's field. Names are compared without case.
 ///
 /// A name with an underscore is dropped: some servers read it as its twin with a hyphen (CVE-2025-64484).
-pub fn inbound(name: &str) -> Inbound {
+pub fn inbound(name: &str) -> RequestRule {
     let starts = |prefix: &str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
     if has_underscore(name.as_bytes()) {
-        return Inbound::Drop;
+        return RequestRule::Drop;
     }
     let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
-        Some(b'a') if is(name, b"accept-encoding") => return Inbound::AcceptEncoding,
+        Some(b'a') if is(name, b"accept-encoding") => return RequestRule::AcceptEncoding,
         Some(b'a') => is(name, b"authorization"),
-        Some(b'c') if is(name, b"connection") => return Inbound::Connection,
+        Some(b'c') if is(name, b"connection") => return RequestRule::Connection,
         Some(b'c') => is(name, b"content-length") || is(name, b"cookie"),
         Some(b'e') => is(name, b"expect"),
         Some(b'f') => is(name, b"forwarded"),
@@ -53,8 +53,8 @@ pub fn inbound(name: &str) -> Inbound {
         Some(b'm') => is(name, b"max-forwards"),
         Some(b'p') => starts("proxy-"),
         Some(b's') => starts("sidekey-"),
-        Some(b't') if is(name, b"te") => return Inbound::Te,
-        Some(b't') if is(name, b"trailer") => return Inbound::Trailer,
+        Some(b't') if is(name, b"te") => return RequestRule::Te,
+        Some(b't') if is(name, b"trailer") => return RequestRule::Trailer,
         Some(b't') => is(name, b"transfer-encoding"),
         Some(b'u') => is(name, b"upgrade"),
         Some(b'v') => is(name, b"via"),
@@ -68,7 +68,7 @@ pub fn inbound(name: &str) -> Inbound {
         },
         _ => false,
     };
-    if dropped { Inbound::Drop } else { Inbound::Pass }
+    if dropped { RequestRule::Drop } else { RequestRule::Pass }
 }
 
 /// Looks at eight bytes at a time: this is asked of every field of every request.
@@ -87,7 +87,7 @@ fn has_underscore(name: &[u8]) -> bool {
 
 /// What becomes of an upstream's header field on its way to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outbound {
+pub enum AnswerRule {
     /// It is passed on (after a look for the key's secret).
     Pass,
     /// It ends here: hop-by-hop, or framing that is written anew.
@@ -107,24 +107,24 @@ pub enum Outbound {
 }
 
 /// The rule for an upstream's field. Names are compared without case.
-pub fn outbound(name: &str) -> Outbound {
+pub fn outbound(name: &str) -> AnswerRule {
     let dropped = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
-        Some(b'c') if is(name, b"connection") => return Outbound::Connection,
-        Some(b'c') if is(name, b"content-type") => return Outbound::ContentType,
-        Some(b'c') if is(name, b"content-length") => return Outbound::ContentLength,
-        Some(b'c') if is(name, b"content-encoding") => return Outbound::ContentEncoding,
-        Some(b'l') if is(name, b"location") => return Outbound::Location,
+        Some(b'c') if is(name, b"connection") => return AnswerRule::Connection,
+        Some(b'c') if is(name, b"content-type") => return AnswerRule::ContentType,
+        Some(b'c') if is(name, b"content-length") => return AnswerRule::ContentLength,
+        Some(b'c') if is(name, b"content-encoding") => return AnswerRule::ContentEncoding,
+        Some(b'l') if is(name, b"location") => return AnswerRule::Location,
         Some(b'k') => is(name, b"keep-alive"),
         Some(b'p') => {
             is(name, b"proxy-connection") || is(name, b"proxy-authenticate") || is(name, b"proxy-authentication-info")
         }
         Some(b's') => is(name, b"sidekey-error") || is(name, b"sidekey-request-id"),
-        Some(b't') if is(name, b"trailer") => return Outbound::Trailer,
+        Some(b't') if is(name, b"trailer") => return AnswerRule::Trailer,
         Some(b't') => is(name, b"te") || is(name, b"transfer-encoding"),
         Some(b'u') => is(name, b"upgrade"),
         _ => false,
     };
-    if dropped { Outbound::Drop } else { Outbound::Pass }
+    if dropped { AnswerRule::Drop } else { AnswerRule::Pass }
 }
 
 /// Whether a `Connection` value names this field. An empty value names none.
@@ -172,11 +172,11 @@ mod tests {
             "Content-Length",
             "Host",
         ] {
-            assert_eq!(inbound(name), Inbound::Drop, "{name}");
-            assert_eq!(inbound(&name.to_lowercase()), Inbound::Drop, "{name}");
+            assert_eq!(inbound(name), RequestRule::Drop, "{name}");
+            assert_eq!(inbound(&name.to_lowercase()), RequestRule::Drop, "{name}");
         }
         for name in ["Accept", "User-Agent", "Content-Type", "If-Match", "X-Twilio-Client", "Idempotency-Key"] {
-            assert_eq!(inbound(name), Inbound::Pass, "{name}");
+            assert_eq!(inbound(name), RequestRule::Pass, "{name}");
         }
     }
 

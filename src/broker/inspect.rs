@@ -2,7 +2,7 @@
 
 use super::{Broker, Connection, Ended, Opened, Settled};
 use crate::admission::Share;
-use crate::forward::{BodyFault, Caller};
+use crate::forward::{BodyFault, CallerSide};
 use crate::headers;
 use crate::http1::{Framing, RequestHead};
 use crate::net::Watch;
@@ -81,7 +81,7 @@ impl HeldBody {
 impl Broker {
     /// Reads the body by which a request is judged, and carries or answers it. `judge` reads the head again and shows it to
     /// [`Broker::judge_read`]; `None` if it can't.
-    pub async fn inspect<C: Caller>(
+    pub async fn inspect<C: CallerSide>(
         &self,
         caller: &mut C,
         watch: &Watch,
@@ -116,7 +116,7 @@ impl Broker {
     }
 
     /// Reads a caller's whole body.
-    async fn read_body<C: Caller>(&self, caller: &mut C) -> Read {
+    async fn read_body<C: CallerSide>(&self, caller: &mut C) -> Read {
         let mut body = HeldBody { bytes: Vec::new(), share: self.bodies.share() };
         loop {
             let piece = caller.fill().await?;
@@ -130,7 +130,7 @@ impl Broker {
     }
 }
 
-impl<C: Caller> Caller for Preread<'_, C> {
+impl<C: CallerSide> CallerSide for Preread<'_, C> {
     async fn fill(&mut self) -> Result<&[u8], BodyFault> {
         Ok(self.body)
     }

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::directory::Directory;
 use crate::error::Reason;
-use crate::forward::{Caller, Done, Exchange, Failure, relay};
+use crate::forward::{CallerSide, Done, Exchange, Failure, relay};
 use crate::ids::AccountSid;
 use crate::metrics;
 use crate::net::{Buffers, Watch};
@@ -109,7 +109,7 @@ impl Connection {
 
 impl Broker {
     /// Carries a settled request, or answers it.
-    pub async fn finish<C: Caller>(&self, caller: &mut C, settled: Settled, watch: &Watch) -> Ended {
+    pub async fn finish<C: CallerSide>(&self, caller: &mut C, settled: Settled, watch: &Watch) -> Ended {
         match settled {
             Settled::Forward(forward) => self.carry(caller, *forward, watch).await,
             Settled::Own(own) => self.answer(caller, own).await,
@@ -118,7 +118,7 @@ impl Broker {
 
     /// Carries a judged request: nothing goes upstream before its intent is kept, and the answer does not end before its
     /// outcome is.
-    async fn carry<C: Caller>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
+    async fn carry<C: CallerSide>(&self, caller: &mut C, forward: Forward, watch: &Watch) -> Ended {
         let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links } = forward;
         let mut record = Record { broker: self, guard: Some(guard), sent: None };
         if kept.await.is_err() {
@@ -160,7 +160,7 @@ impl Broker {
     }
 
     /// Writes an answer that is not the upstream's, once its record is kept.
-    pub async fn answer<C: Caller>(&self, caller: &mut C, own: Own) -> Ended {
+    pub async fn answer<C: CallerSide>(&self, caller: &mut C, own: Own) -> Ended {
         let now = self.clock.unix_seconds();
         match own {
             Own::Refuse(refuse) => {
@@ -202,7 +202,7 @@ struct Record<'b> {
 
 impl Record<'_> {
     /// Answers with a refusal and closes the record.
-    async fn refuse<C: Caller>(mut self, caller: &mut C, refused: Refused, bytes_in: u64) -> Ended {
+    async fn refuse<C: CallerSide>(mut self, caller: &mut C, refused: Refused, bytes_in: u64) -> Ended {
         self.broker.metrics.refused(refused.reason);
         let bytes_out = if caller.wants_body() { refused.body().1.len() as u64 } else { 0 };
         let done = Done { status: refused.reason.status(), bytes_in, bytes_out, ..Done::default() };

@@ -1,7 +1,7 @@
 //! Answers that sidekey makes itself.
 
 use crate::error::{Reason, Row};
-use crate::forward::Caller;
+use crate::forward::CallerSide;
 use crate::http1::{self, Framing};
 use crate::ids::RequestId;
 use crate::twilio::{Format, error_body};
@@ -53,7 +53,7 @@ const RETRY_AFTER: &str = "1";
 ///
 /// A malformed request ends its connection: where it was read in another way than it was meant, nothing behind it can be
 /// trusted to begin where it seems to.
-pub async fn write<C: Caller>(caller: &mut C, refused: &Refused, now: u64) {
+pub async fn write<C: CallerSide>(caller: &mut C, refused: &Refused, now: u64) {
     let (row, (content_type, body)) = (refused.row(), refused.body());
     let challenge = matches!(refused.reason, Reason::Unauthenticated | Reason::InvalidProof);
     let retry = matches!(refused.reason, Reason::RateLimited | Reason::Overloaded | Reason::AuditUnavailable);
@@ -85,7 +85,7 @@ pub struct OwnBody<'a> {
 
 /// Writes an answer of sidekey's own, `now` in Unix seconds. `close`: the connection ends with it, as it does where a body
 /// is left unread.
-pub async fn respond<C: Caller>(caller: &mut C, id: RequestId, now: u64, answer: &OwnBody<'_>, close: bool) {
+pub async fn respond<C: CallerSide>(caller: &mut C, id: RequestId, now: u64, answer: &OwnBody<'_>, close: bool) {
     let OwnBody { status, fields, body } = *answer;
     let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let scratch = caller.scratch();

@@ -8,7 +8,7 @@ use crate::audit::{Denial, Facts, Outcome};
 use crate::authn::{Caller, ConnectionProof, Presented, ProofKind, Refusal};
 use crate::config::Kind;
 use crate::error::Reason;
-use crate::forward;
+use crate::forward::CallerSide;
 use crate::http1::{Framing, RequestHead, request_framing};
 use crate::ids::TokenId;
 use crate::secret::Secret;
@@ -101,7 +101,7 @@ impl Broker {
     }
 
     /// Gives the tunnel once its record is kept; refuses it if it can't be.
-    pub async fn open_tunnel<C: forward::Caller>(&self, caller: &mut C, pending: PendingTunnel) -> Option<Tunnel> {
+    pub async fn open_tunnel<C: CallerSide>(&self, caller: &mut C, pending: PendingTunnel) -> Option<Tunnel> {
         let PendingTunnel { tunnel, kept } = pending;
         if kept.await.is_ok() {
             return Some(tunnel);

@@ -3,7 +3,7 @@
 use super::encoding::{Encoding, unpacked};
 use super::exchange::Exchange;
 use crate::headers::trailer::{self, Way};
-use crate::headers::{self, Outbound};
+use crate::headers::{self, AnswerRule};
 use crate::http1::{AnswerHead, Framing, Named, write};
 use crate::twilio::links;
 use bytes::BytesMut;
@@ -65,8 +65,8 @@ impl Plan {
         }
         for field in head.fields.iter().filter(|field| !named.has(field.name)) {
             match headers::outbound(field.name) {
-                Outbound::Drop | Outbound::Connection => continue,
-                Outbound::Trailer => {
+                AnswerRule::Drop | AnswerRule::Connection => continue,
+                AnswerRule::Trailer => {
                     let names = trailer::announced(field.value, Way::Down);
                     if plan.trailers != Trailers::Dropped && !names.is_empty() {
                         plan.trailers = Trailers::Announced;
@@ -75,18 +75,18 @@ impl Plan {
                     continue;
                 }
                 // Where there is no body these tell of the body that a GET would have.
-                Outbound::ContentLength if !bodiless || head.status == 204 => continue,
-                Outbound::ContentEncoding if !bodiless => {
+                AnswerRule::ContentLength if !bodiless || head.status == 204 => continue,
+                AnswerRule::ContentEncoding if !bodiless => {
                     plan.encoding = plan.encoding.and(Encoding::named(field.value));
                     continue;
                 }
-                Outbound::Location => {
+                AnswerRule::Location => {
                     if let Some(inside) = link_inside(field.value, exchange) {
                         write::field(out, field.name, inside.as_bytes());
                         continue;
                     }
                 }
-                Outbound::ContentType => plan.json = field.value.windows(4).any(|w| w.eq_ignore_ascii_case(b"json")),
+                AnswerRule::ContentType => plan.json = field.value.windows(4).any(|w| w.eq_ignore_ascii_case(b"json")),
                 _ => plan.note(field.name, field.value, exchange),
             }
             write::field(out, field.name, field.value);

@@ -1,7 +1,7 @@
 //! Carries one granted request upstream and its answer back.
 //!
 //! Both bodies are streamed and what can't be written is not read, so a slow side slows the other and nothing piles up.
-//! The answer is scrubbed of the key's secret in every spelling. [`Caller`] is what a caller's connection must offer;
+//! The answer is scrubbed of the key's secret in every spelling. [`CallerSide`] is what a caller's connection must offer;
 //! HTTP/1.1 and HTTP/2 callers both do.
 
 mod answer;
@@ -58,8 +58,8 @@ impl BodyFault {
 
 /// A caller's side of one exchange.
 #[allow(async_fn_in_trait, reason = "used on one core only: nothing needs to be Send")]
-pub trait Caller {
-    /// The next bytes of the request's body; empty at its end. [`Caller::consume`] them before asking again.
+pub trait CallerSide {
+    /// The next bytes of the request's body; empty at its end. [`CallerSide::consume`] them before asking again.
     /// Cancel-safe; puts its own ceiling on the wait.
     ///
     /// # Errors
@@ -88,11 +88,11 @@ pub trait Caller {
     /// empty line at the end. Empty at the start.
     fn scratch(&mut self) -> &mut BytesMut;
 
-    /// Ends the head that stands in [`Caller::scratch`]. `framing`: `None` for an answer that has no body by its nature.
+    /// Ends the head that stands in [`CallerSide::scratch`]. `framing`: `None` for an answer that has no body by its nature.
     /// `close`: the connection must not be used again.
     fn begin(&mut self, framing: Option<Framing>, close: bool);
 
-    /// Takes answer body bytes; may keep small ones until [`Caller::flush`].
+    /// Takes answer body bytes; may keep small ones until [`CallerSide::flush`].
     ///
     /// # Errors
     /// The caller is gone.

@@ -3,7 +3,7 @@
 use super::answer::Plan;
 use super::exchange::{Done, Exchange, Failure};
 use super::stream::{Stopped, Stream, stream};
-use super::{BodyFault, Caller};
+use super::{BodyFault, CallerSide};
 use crate::error::Reason;
 use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;
@@ -32,7 +32,7 @@ enum Failed {
 /// # Errors
 /// [`Failure`].
 pub async fn relay(
-    caller: &mut impl Caller,
+    caller: &mut impl CallerSide,
     route: &Rc<Route>,
     exchange: &Exchange<'_>,
     watch: &Watch,
@@ -125,7 +125,7 @@ struct Attempt<'a, 'x, C> {
     bytes_in: u64,
 }
 
-impl<C: Caller> Attempt<'_, '_, C> {
+impl<C: CallerSide> Attempt<'_, '_, C> {
     /// Sends the request and reads the answer's head into the caller's scratch.
     async fn run(&mut self) -> Result<Plan, Failed> {
         let exchange = self.exchange;

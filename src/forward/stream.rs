@@ -1,6 +1,6 @@
 //! The answer's body, piece by piece.
 
-use super::Caller;
+use super::CallerSide;
 use super::answer::{Plan, Trailers};
 use super::encoding::Encoding;
 use super::exchange::{Done, Exchange};
@@ -56,7 +56,7 @@ pub struct Stream<'s, 'x> {
 /// Streams the body and gives the connection back. The head stands in the caller's scratch and goes out with the first
 /// piece, so that a small answer is one write.
 pub async fn stream(
-    caller: &mut impl Caller,
+    caller: &mut impl CallerSide,
     lane: Lane,
     mut stream: Stream<'_, '_>,
     end: impl AsyncFnOnce(&Done),
@@ -71,7 +71,7 @@ pub async fn stream(
 
 /// `begun`: whether the head has been ended.
 async fn pump(
-    caller: &mut impl Caller,
+    caller: &mut impl CallerSide,
     mut lane: Lane,
     stream: &mut Stream<'_, '_>,
     begun: &mut bool,

@@ -3,7 +3,7 @@
 //! Some readers merge trailers into the header, so nothing crosses as a trailer that would mean something there: how a
 //! message is framed, routed or proved, how it is to be processed, or what its body is (RFC 9110 §6.5.1).
 
-use super::{Inbound, Outbound, inbound, outbound, tokens};
+use super::{AnswerRule, RequestRule, inbound, outbound, tokens};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Most bytes of one message's trailers, as lines.
@@ -54,7 +54,7 @@ pub fn passes(name: &str, way: Way) -> bool {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
     // The header's own rules hold in both directions: what must not be said in one place is not said in the other.
-    let in_header = inbound(name) == Inbound::Pass && (way == Way::Up || outbound(name) == Outbound::Pass);
+    let in_header = inbound(name) == RequestRule::Pass && (way == Way::Up || outbound(name) == AnswerRule::Pass);
     in_header && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never)) && !NEVER_BEGIN.iter().any(starts)
 }
 

@@ -6,7 +6,7 @@
 
 use crate::directory::Key;
 use crate::headers::trailer::{self, Way};
-use crate::headers::{self, Inbound};
+use crate::headers::{self, RequestRule};
 use crate::http1::{Framing, Named, RequestHead, write};
 use crate::keys::Lease;
 use crate::policy::Judged;
@@ -75,25 +75,25 @@ pub fn inject(
     let mut wants_trailers = false;
     for field in request.fields {
         let passes = match headers::inbound(field.name) {
-            Inbound::Pass => !named.has(field.name),
-            Inbound::AcceptEncoding => {
+            RequestRule::Pass => !named.has(field.name),
+            RequestRule::AcceptEncoding => {
                 if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
                     write::field(&mut head, field.name, b"gzip");
                 }
                 false
             }
-            Inbound::Trailer if framing == Framing::Chunked && !named.any() => {
+            RequestRule::Trailer if framing == Framing::Chunked && !named.any() => {
                 let names = trailer::announced(field.value, Way::Up);
                 if !names.is_empty() {
                     write::field(&mut head, "Trailer", &names);
                 }
                 false
             }
-            Inbound::Te => {
+            RequestRule::Te => {
                 wants_trailers |= headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
                 false
             }
-            Inbound::Drop | Inbound::Connection | Inbound::Trailer => false,
+            RequestRule::Drop | RequestRule::Connection | RequestRule::Trailer => false,
         };
         if passes {
             write::field(&mut head, field.name, field.value);

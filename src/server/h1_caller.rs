@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::broker::Broker;
-use crate::forward::{BodyFault, Caller};
+use crate::forward::{BodyFault, CallerSide};
 use crate::http1::{Body, Framing, Manners, Progress, write};
 use crate::ids::RequestId;
 use crate::net::{Stream, Watch, poll_read_buf};
@@ -140,7 +140,7 @@ impl H1Caller {
         self.output.extend_from_slice(b"HTTP/1.1 200 Connection Established\r\nSidekey-Request-Id: ");
         self.output.extend_from_slice(id.hex());
         self.output.extend_from_slice(b"\r\n\r\n");
-        Caller::flush(self).await
+        CallerSide::flush(self).await
     }
 
     /// What becomes of the connection when its tunnel is open, or when it rests: the stream, and bytes that came early.
@@ -230,7 +230,7 @@ impl H1Caller {
     }
 }
 
-impl Caller for H1Caller {
+impl CallerSide for H1Caller {
     async fn fill(&mut self) -> Result<&[u8], BodyFault> {
         loop {
             if let Some(data) = self.look()? {

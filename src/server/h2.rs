@@ -4,7 +4,7 @@ use super::core::Core;
 use super::h2_caller::{H2Caller, Reply};
 use crate::authn::Presented;
 use crate::broker::{Broker, Connection, Opened, Own, Prepared, Read, Settled};
-use crate::forward::Caller;
+use crate::forward::CallerSide;
 use crate::http1::{Field, RequestHead, check_fields, fields_of};
 use crate::net::{Pulse, Stream, Watch, cork};
 use bytes::Bytes;

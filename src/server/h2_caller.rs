@@ -1,7 +1,7 @@
 //! The caller's side of an exchange over HTTP/2.
 
 use crate::broker::Broker;
-use crate::forward::{BodyFault, Caller};
+use crate::forward::{BodyFault, CallerSide};
 use crate::headers::trailer;
 use crate::http1::{AnswerHead, Framing, parse_answer};
 use crate::net::{Outflow, Watch};
@@ -133,7 +133,7 @@ fn response(head: &Bytes, answer: &AnswerHead<'_, '_>) -> Response<()> {
     response
 }
 
-impl Caller for H2Caller<'_> {
+impl CallerSide for H2Caller<'_> {
     async fn fill(&mut self) -> Result<&[u8], BodyFault> {
         let limit = self.broker.limits.body_timeout;
         while self.frame.is_empty() && !self.upload.is_end_stream() {
