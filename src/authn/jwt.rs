@@ -160,11 +160,6 @@ impl Jwts {
         Ok(Self { providers, remembered: Remembered::default() })
     }
 
-    /// Whether a proof can only be a JWT: a token of sidekey's is letters and digits, a JWT has dots.
-    pub fn looks_like_one(proof: &str) -> bool {
-        proof.contains('.')
-    }
-
     /// Keeps the key sets fresh, on a thread of its own, until what comes back is dropped.
     pub fn tend(&self, clock: &Clock) -> io::Result<Tending> {
         let keys = self.providers.iter().map(|provider| (provider.issuer.clone(), Arc::clone(&provider.keys)));

@@ -76,11 +76,6 @@ impl Metrics {
         core
     }
 
-    /// All caller connections now open.
-    pub fn open_connections(&self) -> i64 {
-        self.cores().iter().map(|core| core.connections.load(Ordering::Relaxed)).sum()
-    }
-
     /// The counters in Prometheus' text format.
     pub fn render(&self) -> String {
         let cores = self.cores().clone();

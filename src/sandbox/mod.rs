@@ -155,12 +155,6 @@ impl Sandbox {
         &self.auth_token
     }
 
-    /// URL, account and auth token as text, for whoever is to use them.
-    pub fn credentials(&self) -> (String, String, String) {
-        let token = String::from_utf8_lossy(self.auth_token.expose()).into_owned();
-        (self.url(), self.account_sid().to_string(), token)
-    }
-
     /// Makes a key of the main account, as the console would.
     pub fn create_key(&self, kind: KeyKind) -> (KeySid, Secret) {
         let power = if kind == KeyKind::Main { Power::Main } else { Power::Standard };
@@ -175,16 +169,6 @@ impl Sandbox {
     pub fn requests(&self) -> (u64, Vec<Seen>) {
         self.shared.log.newest(usize::MAX)
     }
-}
-
-/// Runs a sandbox until Ctrl-C. `ready` is told when it listens.
-///
-/// # Errors
-/// The address can't be listened on.
-pub async fn run(options: Options, ready: impl FnOnce(&Sandbox)) -> io::Result<()> {
-    let sandbox = Sandbox::start(options)?;
-    ready(&sandbox);
-    tokio::signal::ctrl_c().await
 }
 
 /// What every connection sees.
