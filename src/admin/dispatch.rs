@@ -4,7 +4,6 @@ use super::answer::Answer;
 use super::problem::Problem;
 use super::routes::{Action, Found, ROUTES, find};
 use super::{Parts, audit, health, input, keys, openapi, teams, tokens};
-use crate::keys::Life;
 use crate::secret::Secret;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap};
@@ -74,24 +73,12 @@ pub(super) async fn answer(parts: &Parts, asked: &Asked, body: &[u8]) -> Result<
         Action::ListTokens => tokens::list(parts, life()?, None).await,
         Action::ShowToken => tokens::show(parts, life()?, named).await,
         Action::RevokeToken => tokens::revoke(parts, life()?, named).await,
-        _ => key_action(parts, life()?, route.action, (named, body)).await,
-    }
-}
-
-async fn key_action(
-    parts: &Parts,
-    life: &Life,
-    action: Action,
-    (named, body): (&str, &[u8]),
-) -> Result<Answer, Problem> {
-    match action {
-        Action::ListTeamKeys => keys::list(parts, life, Some(&input::team(named)?)).await,
-        Action::MakeKey => keys::make(parts, life, named, body).await,
-        Action::Rotate => keys::rotate(parts, life, named, body).await,
-        Action::ListKeys => keys::list(parts, life, None).await,
-        Action::ShowKey => keys::show(parts, life, named).await,
-        Action::RevokeKey => keys::revoke(parts, life, named).await,
-        Action::Reconcile => keys::reconcile(parts, life, body).await,
-        _ => Err(Problem::not_found()),
+        Action::ListTeamKeys => keys::list(parts, life()?, Some(&input::team(named)?)).await,
+        Action::MakeKey => keys::make(parts, life()?, named, body).await,
+        Action::Rotate => keys::rotate(parts, life()?, named, body).await,
+        Action::ListKeys => keys::list(parts, life()?, None).await,
+        Action::ShowKey => keys::show(parts, life()?, named).await,
+        Action::RevokeKey => keys::revoke(parts, life()?, named).await,
+        Action::Reconcile => keys::reconcile(parts, life()?, body).await,
     }
 }
