@@ -1,4 +1,4 @@
-//! One core's share of the trail: the turn's batch, who waits for it, and the flush that writes it.
+//! One core's share of the trail: the turn's batch, who waits for it, and the flush that hands it to the scribe.
 
 use super::batch::{Batch, Kind};
 use super::health::{State, Trouble, add};
@@ -145,6 +145,15 @@ impl Core {
             && let Some(flusher) = &*self.flusher.borrow()
         {
             flusher.wake_by_ref();
+        }
+    }
+
+    /// How the flusher is woken from now on.
+    fn remember(&self, waker: &Waker) {
+        let mut flusher = self.flusher.borrow_mut();
+        if !flusher.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *flusher = Some(waker.clone());
+            self.shared.lanes[self.number].register(waker);
         }
     }
 
@@ -327,16 +336,6 @@ async fn flush_when_due(core: Weak<Core>) {
         Poll::Pending
     })
     .await;
-}
-
-impl Core {
-    fn remember(&self, waker: &Waker) {
-        let mut flusher = self.flusher.borrow_mut();
-        if !flusher.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *flusher = Some(waker.clone());
-            self.shared.lanes[self.number].register(waker);
-        }
-    }
 }
 
 impl Drop for Core {

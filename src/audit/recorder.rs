@@ -1,4 +1,4 @@
-//! The audit of one core: guards render records into the turn's batch, the flusher writes it.
+//! The audit of one core: guards render records into the turn's batch, which the flusher hands to the scribe.
 
 use super::batch::Kind;
 use super::core::Core;

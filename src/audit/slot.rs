@@ -8,7 +8,8 @@ use std::io::{self, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One writer. Its lock is its core's own; only the warden takes the locks of others.
+/// One writer: the trail itself, or a core. The scribe and the warden take its lock, since either may wait for the disk; a
+/// core never does.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) head: Head,
