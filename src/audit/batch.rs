@@ -1,7 +1,5 @@
 //! The records of one turn, rendered but for what only the chain knows (`seq`, `prev`), and who waits for them.
 
-use super::waiters::NOBODY;
-
 /// Records that go out with one write.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -29,6 +27,24 @@ pub(super) enum Kind {
     /// A request that sidekey refused. Kept back too, but a flood of them can't push outcomes out.
     Refusal,
 }
+
+/// How the writing of a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// In the trail.
+    Kept,
+    /// The warden is at work on the slot; try again when it wakes you.
+    Busy,
+    /// Written to a file that no name leads to any more; write it again when the warden has opened another.
+    Removed,
+    /// Written, but the disk did not confirm it.
+    Unsynced,
+    /// Not written.
+    Failed,
+}
+
+/// A place in a batch that stands for nobody.
+pub(super) const NOBODY: usize = usize::MAX;
 
 /// Bytes of room that an empty batch keeps.
 pub(super) const MOST_ROOM: usize = 1 << 20;

@@ -3,10 +3,9 @@
 //! Those that open, check or close carry `heads`, where every writer's chain stands at this very place in the file, and
 //! a signature if there is a key: `[[writer, seq, "digest", end], …]`.
 
-use super::batch::{Batch, Kind};
+use super::batch::{Batch, Kind, NOBODY};
 use super::chain::Head;
 use super::line::{self, MAX_TEXT, Stamp, key};
-use super::waiters::NOBODY;
 use crate::secret::Secret;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;

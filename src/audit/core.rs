@@ -1,11 +1,11 @@
 //! One core's share of the trail: the turn's batch, who waits for it, and the flush that hands it to the scribe.
 
-use super::batch::{Batch, Kind};
-use super::health::{State, Trouble, add};
+use super::batch::{Appended, Batch, Kind, NOBODY};
+use super::health::{PATIENCE, State, Trouble, add};
 use super::line::Stamp;
 use super::notes::Notes;
-use super::shared::{Appended, Shared};
-use super::waiters::{AuditUnavailable, Kept, NOBODY, Waiters};
+use super::shared::Shared;
+use super::waiters::{AuditUnavailable, KEPT, REFUSED, Waiters};
 use crate::config::{AuditMode, Durability};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,10 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long a request waits for a file that is being opened anew, or a write that has not come back, before it is
-/// refused. A page-cache write takes microseconds and a slow sync some 100 ms; callers commonly give up after 5 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `buffered`: the stated loss window. Records are written at the latest after this time, or at [`BUFFERED_BYTES`].
 const BUFFERED_FOR: Duration = Duration::from_millis(100);
@@ -105,8 +101,8 @@ impl Core {
         }
     }
 
-    /// Renders one line into the turn's batch; whoever wants to know waits.
-    pub(super) fn record(self: &Rc<Self>, kind: Kind, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) -> Kept {
+    /// Renders one line into the turn's batch; gives the place where whoever wants to know waits.
+    pub(super) fn record(&self, kind: Kind, unix_micros: u64, render: impl FnOnce(&mut Vec<u8>)) -> usize {
         let gathered = self.batch.borrow().len();
         if gathered >= MOST_GATHERED || matches!(self.shared.health.state(), State::Down(_)) {
             if kind == Kind::Intent {
@@ -115,18 +111,18 @@ impl Core {
             if kind != Kind::Intent || self.shared.mode == AuditMode::BestEffort {
                 self.push(kind, NOBODY, unix_micros, render);
             }
-            return Kept::settled(self.clone(), self.unkept());
+            return if self.unkept().is_ok() { KEPT } else { REFUSED };
         }
         // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others do. So they
         // do while the trail is behind: on a disk that takes a little now and then, what passed meanwhile would be lost.
         let passes = gathered < 2 * BUFFERED_BYTES && !self.behind.get();
         if self.shared.durability == Durability::Buffered && passes {
             self.push(kind, NOBODY, unix_micros, render);
-            return Kept::settled(self.clone(), Ok(()));
+            return KEPT;
         }
         let place = self.waiters.borrow_mut().take();
         self.push(kind, place, unix_micros, render);
-        Kept::waiting(self.clone(), place)
+        place
     }
 
     /// Renders one line into the turn's batch; `place` is who waits for it.

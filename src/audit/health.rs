@@ -2,6 +2,11 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a request waits for a file that is being opened anew, or a write that has not come back, before it is
+/// refused. A page-cache write takes microseconds and a slow sync some 100 ms; callers commonly give up after 5 s.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why records can't be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

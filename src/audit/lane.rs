@@ -1,9 +1,9 @@
 //! The way between a core and the scribe: one batch at a time, so that what becomes ready meanwhile shares the next.
 
-use super::batch::Batch;
-use super::shared::Appended;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use super::batch::{Appended, Batch};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::thread::Thread;
 
 /// One core's way to the scribe and back; also how other threads wake its flusher.
 #[derive(Debug, Default)]
@@ -59,5 +59,23 @@ impl Lane {
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the cores wake the scribe.
+#[derive(Debug, Default)]
+pub(super) struct Scribe(OnceLock<Thread>);
+
+impl Scribe {
+    /// Which thread it is. Told once: the trail starts its scribe once.
+    pub(super) fn is(&self, thread: &Thread) {
+        drop(self.0.set(thread.clone()));
+    }
+
+    /// Wakes the thread. If it does not sleep it looks once more, and there is no system call.
+    pub(super) fn wake(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
     }
 }

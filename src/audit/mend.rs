@@ -1,12 +1,12 @@
 //! What the warden does to the file while nobody writes: mending, opening it anew, and the records that say so.
 
+use super::batch::Appended;
 use super::chain::Head;
 use super::control::{Mended, Why};
-use super::core::PATIENCE;
-use super::health::State;
+use super::health::{PATIENCE, State};
 use super::place::Place;
 use super::rotate;
-use super::shared::{Appended, Hand, Shared};
+use super::shared::{Hand, Shared};
 use super::slot::Slot;
 use crate::clock::Clock;
 use crate::config::Durability;

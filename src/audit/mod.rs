@@ -17,6 +17,8 @@ mod core;
 mod facts;
 mod health;
 mod inbox;
+mod job;
+mod kept;
 mod lane;
 mod line;
 mod mend;
@@ -42,12 +44,13 @@ mod warden;
 pub use control::public_key;
 pub use facts::{Denial, Facts, Outcome, Peer};
 pub use health::{Counts, Trouble};
+pub use kept::Kept;
 pub use query::{Query, describe, files, follow, search};
 pub use recorder::{Guard, Recorder, Told};
 pub use report::{Report, report};
 pub use rotate::rotated;
 pub use trail::Trail;
-pub use waiters::{AuditUnavailable, Kept};
+pub use waiters::AuditUnavailable;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! The audit of one core: guards render records into the turn's batch, which the flusher hands to the scribe.
 
-use super::batch::Kind;
+use super::batch::{Kind, NOBODY};
 use super::core::Core;
 use super::facts::{Denial, Facts, Outcome, Peer};
+use super::kept::Kept;
 use super::notes::Notes;
 use super::shared::Shared;
-use super::waiters::{Kept, NOBODY};
 use crate::clock::Moment;
 use crate::ids::RequestId;
 use std::fmt;
@@ -75,7 +75,8 @@ impl Guard {
         let core = Rc::clone(&self.core);
         let notes = self.notes_mut();
         notes.intended = true;
-        core.record(Kind::Intent, notes.at, |out| notes.intent(out))
+        let place = core.record(Kind::Intent, notes.at, |out| notes.intent(out));
+        Kept::waiting(core, place)
     }
 
     /// What was told last.
@@ -126,9 +127,9 @@ impl Guard {
         let ended = ended.unwrap_or_else(|| self.core.shared.clock.instant());
         let mut notes = self.notes.take().expect(OPEN);
         notes.pass(ended);
-        let kept = self.core.record(kind, notes.at, |out| render(&notes, out, ended));
+        let place = self.core.record(kind, notes.at, |out| render(&notes, out, ended));
         self.core.take_notes(notes);
-        kept
+        Kept::waiting(Rc::clone(&self.core), place)
     }
 
     fn notes(&self) -> &Notes {

@@ -3,33 +3,19 @@
 //! The cores go on meanwhile and refuse when a batch does not come back, so a hanging disk or pipe stops no event loop.
 //! All batches of a round share one sync.
 
-use super::batch::Batch;
+use super::batch::{Appended, Batch};
 use super::health::Trouble;
-use super::shared::{Appended, Hand, Shared};
+use super::shared::{Hand, Shared};
 use std::io;
-use std::sync::{OnceLock, Weak};
-use std::thread::{self, Thread};
+use std::sync::{Arc, Weak};
+use std::thread;
 
-/// How the cores wake the scribe.
-#[derive(Debug, Default)]
-pub(super) struct Scribe(OnceLock<Thread>);
-
-impl Scribe {
-    /// Starts the thread. It ends with the last owner of `shared`, who wakes it.
-    pub(super) fn start(shared: &std::sync::Arc<Shared>) -> io::Result<()> {
-        let weak = std::sync::Arc::downgrade(shared);
-        let thread = thread::Builder::new().name("audit-scribe".to_owned()).spawn(move || run(&weak))?;
-        // Set once: the trail starts its scribe once.
-        drop(shared.scribe.0.set(thread.thread().clone()));
-        Ok(())
-    }
-
-    /// Wakes the thread. If it does not sleep it looks once more, and there is no system call.
-    pub(super) fn wake(&self) {
-        if let Some(thread) = self.0.get() {
-            thread.unpark();
-        }
-    }
+/// Starts the thread. It ends with the last owner of `shared`, who wakes it.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
+    let weak = Arc::downgrade(shared);
+    let thread = thread::Builder::new().name("audit-scribe".to_owned()).spawn(move || run(&weak))?;
+    shared.scribe.is(thread.thread());
+    Ok(())
 }
 
 /// A core's batch, and what became of it.

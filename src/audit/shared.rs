@@ -1,16 +1,14 @@
 //! What all cores share: the writers' slots, the health, and the ways to the scribe and the warden.
 
-use super::batch::Batch;
+use super::batch::{Appended, Batch};
 use super::control::Control;
-use super::core::PATIENCE;
-use super::health::{Health, State, Trouble, add};
-use super::lane::Lane;
+use super::health::{Health, PATIENCE, State, Trouble, add};
+use super::job::Job;
+use super::lane::{Lane, Scribe};
 use super::place::Place;
 use super::private::Private;
-use super::scribe::Scribe;
 use super::ship::Shipping;
 use super::slot::Slot;
-use super::warden::Job;
 use crate::clock::Clock;
 use crate::config::{AuditMode, Durability};
 use std::fs::File;
@@ -58,21 +56,6 @@ pub(super) enum Hand {
 /// Microseconds between two looks whether the file was renamed.
 const LOOK_AGAIN: u64 = 10_000;
 
-/// How the writing of a batch went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Appended {
-    /// In the trail.
-    Kept,
-    /// The warden is at work on the slot; try again when it wakes you.
-    Busy,
-    /// Written to a file that no name leads to any more; write it again when the warden has opened another.
-    Removed,
-    /// Written, but the disk did not confirm it.
-    Unsynced,
-    /// Not written.
-    Failed,
-}
-
 impl Shared {
     /// Writes a batch as the next lines of a writer. Waits for the disk, and for the warden: never on a core.
     pub(super) fn append(&self, n: usize, batch: &Batch) -> Appended {
@@ -91,6 +74,10 @@ impl Shared {
 
     pub(super) fn slot(&self, n: usize) -> MutexGuard<'_, Slot> {
         self.slots[n].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes and looks whether the file is still the named one. Held: the slot's lock.
@@ -189,6 +176,11 @@ impl Shared {
     pub(super) fn ask(&self, job: Job) {
         // Without a warden the process is ending.
         drop(self.jobs.send(job));
+    }
+
+    /// Runs every core's flusher soon.
+    pub(super) fn wake_all(&self) {
+        self.lanes.iter().for_each(Lane::wake);
     }
 
     /// In microseconds after the trail began, never 0.

@@ -2,22 +2,22 @@
 
 use super::chain::{Head, ROOT};
 use super::control::{Control, Mended, TrailId, Why};
-use super::core::PATIENCE;
-use super::health::{Counts, Health, State, Trouble};
+use super::health::{Counts, Health, PATIENCE, State, Trouble};
 use super::inbox::Inbox;
-use super::lane::Lane;
+use super::job::Job;
+use super::lane::{Lane, Scribe};
 use super::mend::{begin, blank, lock, lock_all, write_last};
 use super::place::{Place, identify};
 use super::private::Private;
 use super::recorder::Recorder;
 use super::resume::{Resumed, resume, resume_after};
 use super::rotate;
-use super::scribe::Scribe;
+use super::scribe;
 use super::shared::{Hand, Shared};
 use super::ship::Shipping;
 use super::slot::Slot;
 use super::waiters::AuditUnavailable;
-use super::warden::{self, Job};
+use super::warden;
 use crate::clock::Clock;
 use crate::config::{Audit, AuditMode};
 use std::fs::{self, File};
@@ -99,7 +99,7 @@ impl Trail {
             begin_later(&shared, fault)?;
         }
         warden::start(&shared, asked, config.retention, config.max_age)?;
-        Scribe::start(&shared)?;
+        scribe::start(&shared)?;
         Ok(Self(Way::Own(shared)))
     }
 

@@ -1,11 +1,7 @@
 //! Who waits for a record to be kept: a slab per core, so that a request costs no allocation.
 
-use super::core::Core;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 /// The record can't be kept, and the audit is required: the request must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +15,10 @@ impl fmt::Display for AuditUnavailable {
 
 impl std::error::Error for AuditUnavailable {}
 
-/// A place in a batch that stands for nobody.
-pub(super) const NOBODY: usize = usize::MAX;
 /// Not a place: nothing to wait for.
-const KEPT: usize = usize::MAX - 1;
+pub(super) const KEPT: usize = usize::MAX - 1;
 /// Not a place: refused at once.
-const REFUSED: usize = usize::MAX - 2;
+pub(super) const REFUSED: usize = usize::MAX - 2;
 
 #[derive(Debug)]
 enum Place {
@@ -74,7 +68,7 @@ impl Waiters {
         }
     }
 
-    fn poll(&mut self, place: usize, waker: &Waker) -> Poll<Result<(), AuditUnavailable>> {
+    pub(super) fn poll(&mut self, place: usize, waker: &Waker) -> Poll<Result<(), AuditUnavailable>> {
         match &mut self.places[place] {
             Place::Done(result) => Poll::Ready(*result),
             Place::Waiting(kept) => {
@@ -88,56 +82,12 @@ impl Waiters {
         }
     }
 
-    fn leave(&mut self, place: usize) {
+    pub(super) fn leave(&mut self, place: usize) {
         if matches!(self.places[place], Place::Done(_)) {
             self.places[place] = Place::Free;
             self.free.push(place);
         } else {
             self.places[place] = Place::Left;
         }
-    }
-}
-
-/// Resolves when a record is kept as `durability` says. The record goes out whether or not this is awaited; dropping it
-/// only means that nobody wants to know.
-#[must_use = "an intent must be kept before its request goes upstream; for an outcome, dropping this is fine"]
-pub struct Kept {
-    core: Rc<Core>,
-    place: usize,
-}
-
-impl Kept {
-    pub(super) fn waiting(core: Rc<Core>, place: usize) -> Self {
-        Self { core, place }
-    }
-
-    pub(super) fn settled(core: Rc<Core>, result: Result<(), AuditUnavailable>) -> Self {
-        Self { core, place: if result.is_ok() { KEPT } else { REFUSED } }
-    }
-}
-
-impl Future for Kept {
-    type Output = Result<(), AuditUnavailable>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.place {
-            KEPT => Poll::Ready(Ok(())),
-            REFUSED => Poll::Ready(Err(AuditUnavailable)),
-            place => self.core.waiters.borrow_mut().poll(place, context.waker()),
-        }
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if self.place < REFUSED {
-            self.core.waiters.borrow_mut().leave(self.place);
-        }
-    }
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
     }
 }

@@ -3,36 +3,23 @@
 //! It alone takes more than one slot's lock, always in order, and gives up after a moment: a writer that hangs holds up
 //! nobody but itself.
 
-use super::batch::Batch;
+use super::batch::{Appended, Batch};
 use super::control::Why;
 use super::health::{State, Trouble};
 use super::inbox;
+use super::job::Job;
 use super::mend::{Slots, lock_all, reopen, try_recover, write_checkpoint, write_last, write_to_old};
 use super::place::Place;
 use super::rotate;
-use super::shared::{Appended, Hand, Shared};
+use super::shared::{Hand, Shared};
 use super::sweep::Sweep;
 use std::fs;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use tokio::sync::oneshot;
-
-/// What the warden is asked.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// The trail can't be written, or its file was moved.
-    Recover,
-    /// The file is too big.
-    Rotate,
-    /// Write this record of the trail's own.
-    Record(Batch, oneshot::Sender<bool>),
-    /// Write the trail's last record.
-    Close(SyncSender<bool>),
-}
 
 /// How often the warden looks around unasked.
 const TICK: Duration = Duration::from_millis(250);
@@ -247,14 +234,4 @@ fn keep(shared: &Shared, batch: &Batch) -> bool {
 /// Whether a write has left a piece behind. A writer at work will tell by itself.
 fn is_torn(shared: &Shared) -> bool {
     shared.slots.iter().any(|slot| slot.try_lock().is_ok_and(|slot| slot.torn.is_some()))
-}
-
-impl Shared {
-    pub(super) fn control(&self) -> MutexGuard<'_, super::control::Control> {
-        self.control.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn wake_all(&self) {
-        self.lanes.iter().for_each(super::lane::Lane::wake);
-    }
 }

@@ -1,9 +1,9 @@
 use super::*;
-use crate::audit::batch::{Batch, Kind};
+use crate::audit::batch::{Batch, Kind, NOBODY};
 use crate::audit::health::Trouble;
 use crate::audit::tests::config;
 use crate::audit::verify::verify;
-use crate::audit::{Trail, line::Stamp, waiters::NOBODY};
+use crate::audit::{Trail, line::Stamp};
 use std::io::Write;
 
 fn batch() -> Batch {
