@@ -7,9 +7,9 @@ mod team;
 mod upstream;
 
 use super::defaults;
+use super::environment::Environment;
 use super::fault::{Fault, Faults};
 use super::raw::{Gather, Section, Wrong};
-use super::reference::Environment;
 use super::types::{Config, Limits, Named};
 use super::value::{count_in, duration_in, size_in};
 use std::num::NonZeroU32;

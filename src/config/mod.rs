@@ -6,6 +6,7 @@
 
 mod check;
 pub mod defaults;
+mod environment;
 mod fault;
 mod raw;
 mod reference;
@@ -15,8 +16,8 @@ mod types;
 mod value;
 mod watch;
 
+pub use environment::{Environment, ProcessEnvironment};
 pub use fault::{Fault, Faults};
-pub use reference::{Environment, ProcessEnvironment};
 pub use types::{
     API_HOST, Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen,
     Master, Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,

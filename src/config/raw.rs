@@ -4,8 +4,8 @@
 //! [`Section`] hands each value to a reader, notes what the reader says is wrong, and at [`Section::finish`] every name
 //! that nobody asked for is a fault too.
 
+use super::environment::Environment;
 use super::fault::{Fault, nearest};
-use super::reference::Environment;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,6 @@ use crate::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -18,28 +17,6 @@ const MAX_SECRET: u64 = 64 << 10;
 const NO_FILE: &str = "no such file";
 
 const MEND: &str = "write \"env:NAME\" or \"file:PATH\"";
-
-/// Where `env:` references are looked up.
-pub trait Environment {
-    /// The value of a variable, if it is set.
-    fn var(&self, name: &str) -> Option<OsString>;
-}
-
-/// The environment of this process.
-#[derive(Clone, Copy, Debug)]
-pub struct ProcessEnvironment;
-
-impl Environment for ProcessEnvironment {
-    fn var(&self, name: &str) -> Option<OsString> {
-        std::env::var_os(name)
-    }
-}
-
-impl<F: Fn(&str) -> Option<OsString>> Environment for F {
-    fn var(&self, name: &str) -> Option<OsString> {
-        self(name)
-    }
-}
 
 /// A reference, not followed yet.
 pub(super) enum Reference<'a> {

@@ -1,7 +1,6 @@
 //! Answers with the headers that captures of Twilio show.
 
 use super::address::Product;
-use super::fault::Pieces;
 use super::refusal::Refusal;
 use super::sid;
 use crate::twilio::error_body::{self, ErrorBody};
@@ -9,14 +8,32 @@ use crate::twilio::render::{self, Format};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use http_body::{Body, Frame};
 use http_body_util::{Either, Full};
 use hyper::ext::ReasonPhrase;
 use serde_json::Value;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// An answer's body: one piece, but for the echo switch.
 pub type AnswerBody = Either<Full<Bytes>, Pieces>;
+
+/// A body in pieces: each becomes a chunk of its own, and no length is announced.
+#[derive(Debug)]
+pub struct Pieces(pub VecDeque<Frame<Bytes>>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+}
 
 /// An answer, not yet on the wire.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Faults on demand: the next requests fail in a named way.
 
-use super::answer::{Answer, AnswerBody};
+use super::answer::{Answer, AnswerBody, Pieces};
 use super::params::Params;
 use super::refusal::Refusal;
 use crate::twilio::render::Format;
@@ -8,15 +8,12 @@ use bytes::Bytes;
 use flate2::Compression;
 use http::Response;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body, Frame};
+use http_body::Frame;
 use http_body_util::Either;
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io::Write;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 /// How a request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,19 +171,6 @@ impl Echo {
             frames.push_back(Frame::trailers(trailers.into_iter().collect()));
         }
         Pieces(frames)
-    }
-}
-
-/// A body in pieces: each becomes a chunk of its own, and no length is announced.
-#[derive(Debug)]
-pub struct Pieces(VecDeque<Frame<Bytes>>);
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(Ok))
     }
 }
 

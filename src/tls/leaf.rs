@@ -4,7 +4,7 @@
 //! one check that matters stands at the top of [`Leaves::leaf`]: a name that is not a known host under `twilio.com` gets
 //! no leaf, whoever asks. The CA's key stays in this module.
 
-use super::server::settings;
+use super::settings::settings;
 use super::watch::{Reload, Watched};
 use super::{Error, files, provider};
 use crate::clock::Clock;

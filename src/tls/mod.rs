@@ -11,6 +11,7 @@ pub mod files;
 pub mod identity;
 pub mod leaf;
 pub mod server;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod upstream;

@@ -7,12 +7,11 @@
 
 use super::identity::PeerCertificate;
 use super::leaf::Leaves;
+use super::settings::{ClientCerts, settings};
 use super::watch::{Reload, Watched};
 use super::{Error, files, provider};
 use crate::config;
-use rustls::server::{
-    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier,
-};
+use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::UnixTime;
@@ -20,9 +19,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// ALPN towards callers.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Sessions kept for resumption. One with a client certificate takes about 3 kB, so 12 MB at most.
 const SESSIONS: usize = 4096;
@@ -93,29 +89,6 @@ impl fmt::Debug for ServerTls {
         f.write_str("ServerTls(…)")
     }
 }
-
-/// Settings for a listener or a tunnel: `resolver` picks the certificate, `verifier` judges the caller's.
-pub(super) fn settings(
-    resolver: Arc<dyn ResolvesServerCert>,
-    client_certs: Option<ClientCerts>,
-    sessions: usize,
-) -> Result<ServerConfig, Error> {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|fault| Error::general(format!("TLS can't be set up: {fault}")))?;
-    let mut config = match client_certs {
-        None => builder.with_no_client_auth().with_cert_resolver(resolver),
-        Some(ClientCerts(verifier)) => builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver),
-    };
-    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
-    config.session_storage = ServerSessionMemoryCache::new(sessions);
-    config.max_early_data_size = 0;
-    Ok(config)
-}
-
-/// Which client certificates are taken.
-#[derive(Clone)]
-pub(super) struct ClientCerts(Arc<dyn rustls::server::danger::ClientCertVerifier>);
 
 fn load(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Settings, Error> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
