@@ -42,6 +42,13 @@ impl Source {
         first.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
     }
 
+    /// The module that the file holds, from the crate's root: `audit`, `ship` and `wire` for `src/audit/ship/wire.rs`.
+    pub fn home(&self) -> Vec<String> {
+        let below = self.path.strip_prefix("src").unwrap_or(&self.path).with_extension("");
+        let names = below.iter().map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| !matches!(name.as_str(), "mod" | "lib" | "main")).collect()
+    }
+
     /// Where in `tokens` the sequence begins; each word of `pattern` is one token.
     pub fn find(&self, pattern: &str) -> Vec<usize> {
         let pattern: Vec<&str> = pattern.split_whitespace().collect();
