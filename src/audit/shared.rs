@@ -36,13 +36,15 @@ pub(super) struct Shared {
     pub(super) control: Mutex<Control>,
     pub(super) private: Private,
     pub(super) shipping: Shipping,
-    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) jobs: mpsc::SyncSender<Job>,
     /// A stream has one position, and its writers take turns.
     pub(super) turn: Mutex<()>,
     /// Rotate above this many bytes.
     pub(super) max_size: u64,
-    /// Asked for, and not done.
+    /// Asked for, and not done: the file is too big.
     pub(super) rotation_due: AtomicBool,
+    /// Asked for, and not begun: the trail can't be written, or its file was moved.
+    pub(super) recovery_due: AtomicBool,
     pub(super) closed: Arc<AtomicBool>,
 }
 
@@ -96,8 +98,8 @@ impl Shared {
         if !self.is_named(slot) {
             return self.moved(slot);
         }
-        if slot.head.end > self.max_size && !self.rotation_due.swap(true, Ordering::Relaxed) {
-            self.ask(Job::Rotate);
+        if slot.head.end > self.max_size {
+            self.demand(&self.rotation_due);
         }
         Appended::Kept
     }
@@ -121,7 +123,7 @@ impl Shared {
         if self.health.state() == State::Up {
             self.health.set(State::Mending);
         }
-        self.ask(Job::Recover);
+        self.demand(&self.recovery_due);
         // In a renamed file the lines are still part of the trail.
         if slot.is_removed() { Appended::Removed } else { Appended::Kept }
     }
@@ -131,7 +133,7 @@ impl Shared {
         if !matches!(self.health.set(State::Down(trouble)), State::Down(_)) {
             tracing::error!(trouble = trouble.name(), "the audit trail can't be written");
         }
-        self.ask(Job::Recover);
+        self.demand(&self.recovery_due);
     }
 
     /// Says that a thread begins something that may hang.
@@ -173,9 +175,17 @@ impl Shared {
         }
     }
 
+    /// Asks the warden, unless it has been asked: a job that finds no room only wakes it, and it is awake then.
+    fn demand(&self, due: &AtomicBool) {
+        if !due.swap(true, Ordering::SeqCst) {
+            self.ask(Job::Look);
+        }
+    }
+
+    /// Asks the warden. Whoever waits for an answer hears at once that there is no room, or no warden since the process is
+    /// ending: the way back is dropped with the job.
     pub(super) fn ask(&self, job: Job) {
-        // Without a warden the process is ending.
-        drop(self.jobs.send(job));
+        drop(self.jobs.try_send(job));
     }
 
     /// Runs every core's flusher soon.

@@ -4,7 +4,7 @@ use super::chain::{Head, ROOT};
 use super::control::{Control, Mended, TrailId, Why};
 use super::health::{Counts, Health, PATIENCE, State, Trouble};
 use super::inbox::Inbox;
-use super::job::Job;
+use super::job::{Job, MOST_JOBS};
 use super::lane::{Lane, Scribe};
 use super::mend::{begin, blank, lock, lock_all, write_last};
 use super::place::{Place, identify};
@@ -73,7 +73,7 @@ impl Trail {
             })
             .collect::<io::Result<Box<[_]>>>()?;
         control.retired = heads.into_values().collect();
-        let (jobs, asked) = mpsc::channel();
+        let (jobs, asked) = mpsc::sync_channel(MOST_JOBS);
         let shared = Arc::new(Shared {
             mode: config.mode,
             durability: config.durability,
@@ -92,6 +92,7 @@ impl Trail {
             turn: Mutex::default(),
             max_size: config.max_size,
             rotation_due: AtomicBool::new(false),
+            recovery_due: AtomicBool::new(false),
             closed: Arc::default(),
         });
         let begun = begin(&shared, &mut lock_all(&shared).ok_or(io::ErrorKind::TimedOut)?, why, &mended);

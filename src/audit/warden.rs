@@ -82,13 +82,8 @@ impl Warden {
             let job = jobs.recv_timeout(TICK);
             let Some(shared) = shared.upgrade() else { return };
             shared.begin(Hand::Warden);
+            self.do_what_is_due(&shared);
             match job {
-                Ok(Job::Recover) => self.recover(&shared),
-                Ok(Job::Rotate) => {
-                    // Each write until then has found the same file too big.
-                    self.rotate(&shared, |slots| slots.iter().any(|slot| slot.head.end > shared.max_size));
-                    shared.rotation_due.store(false, Ordering::Relaxed);
-                }
                 Ok(Job::Record(batch, reply)) => {
                     // Who asked may have given up waiting.
                     let _ = reply.send(keep(&shared, &batch));
@@ -96,11 +91,23 @@ impl Warden {
                 Ok(Job::Close(reply)) => {
                     let _ = reply.try_send(write_last(&shared));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look_around(&shared);
             shared.rest(Hand::Warden);
+        }
+    }
+
+    /// What others have found to be done.
+    fn do_what_is_due(&mut self, shared: &Arc<Shared>) {
+        if shared.recovery_due.swap(false, Ordering::SeqCst) {
+            self.recover(shared);
+        }
+        if shared.rotation_due.load(Ordering::SeqCst) {
+            // Each write until then has found the same file too big.
+            self.rotate(shared, |slots| slots.iter().any(|slot| slot.head.end > shared.max_size));
+            shared.rotation_due.store(false, Ordering::SeqCst);
         }
     }
 
