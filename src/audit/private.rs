@@ -6,7 +6,7 @@
 
 use super::rotate::{beside, with_suffix};
 use crate::config::Audit;
-use crate::secret::Secret;
+use crate::secret::{Secret, random};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -30,7 +30,7 @@ impl Private {
         let secret = match (&config.hash_key, &config.file) {
             (Some(key), _) => key.clone(),
             (None, Some(file)) if !fs::metadata(file).is_ok_and(|found| !found.is_file()) => key_beside(file)?,
-            (None, _) => random()?,
+            (None, _) => Secret::new(*random::<32>()),
         };
         Ok(Self(Key::new(HMAC_SHA256, secret.expose())))
     }
@@ -197,18 +197,12 @@ fn key_beside(file: &Path) -> io::Result<Secret> {
 
 /// Makes the key, whole or not at all: with half of one, no broker would start.
 fn make_key(path: &Path) -> io::Result<Secret> {
-    let (key, partial) = (random()?, with_suffix(path, ".part"));
+    let (key, partial) = (Secret::new(*random::<32>()), with_suffix(path, ".part"));
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     out.write_all(hex::encode(key.expose()).as_bytes())?;
     out.sync_all()?;
     fs::rename(partial, path)?;
     Ok(key)
-}
-
-fn random() -> io::Result<Secret> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
-    Ok(Secret::new(bytes))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::waiters::AuditUnavailable;
 use super::warden;
 use crate::clock::Clock;
 use crate::config::{Audit, AuditMode};
+use crate::secret::random;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -303,9 +304,7 @@ fn past_of_missing(path: &Path) -> io::Result<Option<(Resumed, Why)>> {
 }
 
 fn new_trail_id() -> io::Result<TrailId> {
-    let mut random = [0; 16];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
     let mut id = [0; 32];
-    hex::encode_to_slice(random, &mut id).map_err(io::Error::other)?;
+    hex::encode_to_slice(*random::<16>(), &mut id).map_err(io::Error::other)?;
     Ok(id)
 }

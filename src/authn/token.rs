@@ -6,7 +6,7 @@
 //! scanners for leaked secrets free of false alarms. Only the SHA-256 of the whole is ever kept.
 
 use crate::ids::TokenId;
-use crate::secret::Secret;
+use crate::secret::{Secret, random};
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
@@ -104,11 +104,9 @@ fn public_part(text: &[u8]) -> TokenId {
 
 /// Fills with characters of the alphabet, each equally likely: bytes from 248 up are thrown away, since 248 = 4 × 62.
 fn fill_base62(out: &mut [u8]) {
-    let mut random = Zeroizing::new([0; 64]);
     let mut filled = 0;
     while filled < out.len() {
-        aws_lc_rs::rand::fill(random.as_mut_slice()).expect("aws-lc aborts rather than return without random bytes");
-        for byte in random.iter().filter(|byte| **byte < 248) {
+        for byte in random::<64>().iter().filter(|byte| **byte < 248) {
             if filled == out.len() {
                 break;
             }

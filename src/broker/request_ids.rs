@@ -1,6 +1,7 @@
 //! Request ids: random where they begin, counted after that, so that making one costs an addition.
 
 use crate::ids::RequestId;
+use crate::secret::random;
 use std::cell::Cell;
 
 /// Makes one core's request ids.
@@ -12,9 +13,7 @@ pub struct RequestIds {
 impl RequestIds {
     /// Starts at a random place: 128 bits, so that cores and restarts do not meet.
     pub fn at_random() -> Self {
-        let mut start = [0; 16];
-        aws_lc_rs::rand::fill(&mut start).expect("aws-lc aborts rather than return without random bytes");
-        Self { next: Cell::new(u128::from_le_bytes(start)) }
+        Self { next: Cell::new(u128::from_le_bytes(*random::<16>())) }
     }
 
     /// The next id.

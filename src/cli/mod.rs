@@ -25,6 +25,7 @@ mod value;
 pub(crate) use context::{Context, Output};
 pub(crate) use failure::Failure;
 
+use crate::secret::random;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,9 +116,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
 
 /// 32 hex digits from the system's random source: the shape of Twilio's auth tokens (Twilio docs).
 fn random_hex() -> String {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).expect("aws-lc aborts rather than return without random bytes");
-    hex::encode(bytes)
+    hex::encode(*random::<16>())
 }
 
 #[cfg(test)]

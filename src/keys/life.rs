@@ -11,7 +11,7 @@ use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::{KeySid, TeamId};
-use crate::secret::Secret;
+use crate::secret::{Secret, random};
 use crate::store::{Entry, KeyRow, KeysLock, Op, Step, Store, StoreError};
 use arc_swap::{ArcSwap, Guard};
 use std::fmt;
@@ -107,12 +107,10 @@ impl Held {
 impl Life {
     /// Changes keys of this store at this upstream, and records it in `trail` if there is one.
     pub fn new(store: Store, upstream: &config::Upstream, clock: Clock, trail: Option<Trail>) -> Self {
-        let mut number = [0; 8];
-        aws_lc_rs::rand::fill(&mut number).expect("aws-lc aborts rather than return without random bytes");
         Self {
             store,
             upstream: ArcSwap::from_pointee(UpstreamKeys::new(upstream)),
-            owner: hex::encode(number),
+            owner: hex::encode(*random::<8>()),
             clock,
             unsettled: Unsettled::default(),
             trail,

@@ -1,5 +1,6 @@
 //! Names and secrets that the sandbox makes: random, in Twilio's shapes.
 
+use crate::secret::random;
 use std::fmt;
 
 /// Two letters and 32 hex digits. Not a secret.
@@ -41,15 +42,9 @@ impl fmt::Debug for Sid {
     }
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works or nothing does");
-    bytes
-}
-
 /// 32 lowercase hex digits: the shape of an auth token and of a request id's tail.
 pub fn hex32() -> String {
-    hex::encode(random::<16>())
+    hex::encode(*random::<16>())
 }
 
 /// 32 characters of base62: the shape of a key's secret.
@@ -58,7 +53,8 @@ pub fn base62() -> String {
     let mut secret = String::with_capacity(32);
     while secret.len() < 32 {
         // 248 is the largest multiple of 62 in a byte: above it the letters would not be equally likely.
-        let fair = random::<32>().into_iter().filter(|byte| *byte < 248);
+        let bytes = random::<32>();
+        let fair = bytes.iter().filter(|byte| **byte < 248);
         secret.extend(fair.take(32 - secret.len()).map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
     }
     secret

@@ -10,7 +10,7 @@ pub use spellings::Spellings;
 
 use std::fmt;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Secret bytes: redacted in `Debug`, wiped when dropped, compared in constant time.
 #[derive(Clone)]
@@ -57,6 +57,13 @@ impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+/// Bytes from the system's random source, wiped when dropped.
+pub fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    aws_lc_rs::rand::fill(&mut *bytes).expect("aws-lc aborts rather than return without random bytes");
+    bytes
 }
 
 #[cfg(test)]

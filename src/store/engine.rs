@@ -6,10 +6,10 @@
 
 use super::error::{Result, StoreError};
 use super::postgres::{self, Postgres};
-use super::seal::random;
 use super::sqlite::Sqlite;
 use super::value::{Row, Value};
 use super::watch::Signal;
+use crate::secret::random;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};

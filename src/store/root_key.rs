@@ -3,6 +3,7 @@
 use super::error::{Result, StoreError};
 use super::seal::{KEY_LEN, RootKey};
 use crate::config;
+use crate::secret::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::io::{ErrorKind, Write};
@@ -75,7 +76,7 @@ fn make(path: &Path) -> std::io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    let bytes = super::seal::random::<KEY_LEN>();
+    let bytes = random::<KEY_LEN>();
     let text = Zeroizing::new(format!("{}\n", STANDARD.encode(*bytes)));
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));

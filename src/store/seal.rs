@@ -108,13 +108,6 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// Bytes from the system's generator.
-pub(super) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
-    let mut bytes = Zeroizing::new([0; N]);
-    aws_lc_rs::rand::fill(&mut *bytes).expect("aws-lc aborts rather than return without random bytes");
-    bytes
-}
-
 fn cipher(key: &[u8; KEY_LEN]) -> Result<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| StoreError::Sealed("no cipher".to_owned()))
 }

@@ -3,12 +3,13 @@
 use super::engine::{Engine, Tx};
 use super::error::{Result, StoreError};
 use super::postgres::Postgres;
-use super::seal::{KEY_LEN, RootKey, Sealer, random};
+use super::seal::{KEY_LEN, RootKey, Sealer};
 use super::value::{Value, time};
 use super::watch::Signal;
 use super::{Store, root_key, schema};
 use crate::clock::Clock;
 use crate::config::{self, StoreUrl};
+use crate::secret::random;
 use zeroize::Zeroizing;
 
 /// What [`open`] found or made.
