@@ -63,6 +63,9 @@ impl TeamId {
     /// Longest name, in bytes: fits a DNS label, so that names can be reused there.
     pub const MAX: usize = 63;
 
+    /// What a name may be, for whoever wrote one that is none.
+    pub const RULE: &str = "use 1 to 63 letters, digits, `-`, `_` or `.`, beginning with a letter or digit";
+
     /// Reads a team name: 1 to 63 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit. What may be a token is none:
     /// a name stands in clear wherever it is.
     pub fn parse(text: &str) -> Option<Self> {

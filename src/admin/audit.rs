@@ -2,9 +2,8 @@
 
 use super::Parts;
 use super::answer::Answer;
-use super::input::duration;
 use super::problem::Problem;
-use crate::audit::{Query, files, search};
+use crate::audit::{Query, files, moment, search};
 use crate::clock::Clock;
 use crate::config::Audit;
 use crate::ids::{AccountSid, KeySid, TeamId};
@@ -68,10 +67,11 @@ fn read(text: &str, clock: &Clock) -> Result<Query, Problem> {
     let mut query = Query { limit: Some(DEFAULT_LIMIT), ..Query::default() };
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         let odd = |wanted: &str| Problem::invalid(format!("{name}: expected {wanted}"));
+        let when = |text: &str| moment(text, clock).map_err(|mend| Problem::invalid(format!("{name}: {mend}")));
         match &*name {
             "team" => query.team = Some(TeamId::parse(&value).ok_or_else(|| odd("a team's name"))?),
-            "since" => query.since = Some(moment(&name, &value, clock)?),
-            "until" => query.until = Some(moment(&name, &value, clock)?),
+            "since" => query.since = Some(when(&value)?),
+            "until" => query.until = Some(when(&value)?),
             "denied" => query.denied = value.parse().map_err(|_| odd("true or false"))?,
             "operation" => query.operation = Some(value.into_owned()),
             "account" => query.account = Some(AccountSid::parse(&value).ok_or_else(|| odd("AC and 32 hex digits"))?),
@@ -85,15 +85,6 @@ fn read(text: &str, clock: &Clock) -> Result<Query, Problem> {
         }
     }
     Ok(query)
-}
-
-/// Microseconds since the Unix epoch.
-fn moment(name: &str, text: &str, clock: &Clock) -> Result<u64, Problem> {
-    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return u64::try_from(instant.as_microsecond()).map_err(|_| Problem::invalid(format!("{name}: too early")));
-    }
-    let ago = duration(name, text)?;
-    Ok(clock.unix_micros().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

@@ -97,9 +97,8 @@ pub(super) struct Edit {
 impl NewTeam {
     /// The team that is asked for.
     pub(super) fn row(self) -> Result<TeamRow, Problem> {
-        let name = TeamId::parse(&self.name).ok_or_else(|| {
-            Problem::invalid("name: 1 to 63 letters, digits, `-`, `_` or `.`, beginning with a letter or digit")
-        })?;
+        let name = TeamId::parse(&self.name);
+        let name = name.ok_or_else(|| Problem::invalid(format!("name: {}", TeamId::RULE)))?;
         let mut row = TeamRow::new(name);
         row.kind = self.kind.unwrap_or(Kind::Standard);
         let change = TeamChange {
@@ -177,8 +176,7 @@ fn replace<T>(old: &mut T, new: Option<T>) {
 
 /// A duration as the config writes it.
 pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
-    config::duration(text)
-        .ok_or_else(|| Problem::invalid(format!("{name}: write a whole number and a unit: 50ms, 2s, 10m, 1h or 90d")))
+    config::duration(text).ok_or_else(|| Problem::invalid(format!("{name}: {}", config::DURATION)))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,7 +4,8 @@ use super::private::Private;
 use super::rotate::{is_older, rotated};
 use super::scan::{Pattern, is_record, scan};
 use super::{line, scan::time_of};
-use crate::config::Audit;
+use crate::clock::Clock;
+use crate::config::{self, Audit};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use std::collections::VecDeque;
 use std::io;
@@ -45,6 +46,18 @@ pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = rotated(path)?;
     files.push(path.to_owned());
     Ok(files)
+}
+
+/// An end of the time that is searched, in microseconds since the Unix epoch: RFC 3339, or a duration before now.
+///
+/// # Errors
+/// What to write instead.
+pub fn moment(text: &str, clock: &Clock) -> Result<u64, &'static str> {
+    if let Some(ago) = config::duration(text) {
+        return Ok(clock.unix_micros().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)));
+    }
+    let instant = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
+    instant.ok_or("write a duration such as 1h or 30d, or a time such as 2026-05-01T00:00:00Z")
 }
 
 /// Calls `each` with the lines that match, oldest first, until it breaks. `config` gives the key for phone numbers.

@@ -22,7 +22,7 @@ pub use types::{
     API_HOST, Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen,
     Master, Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
 };
-pub use value::{duration, size};
+pub use value::{DURATION, duration, size};
 pub use watch::Watch;
 
 use std::path::Path;

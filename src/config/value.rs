@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// What a team's name may be, for faults.
-pub(super) const TEAM_NAME: &str = "use 1 to 63 letters, digits, `-`, `_` or `.`, beginning with a letter or digit";
 /// What an account's SID is, for faults.
 pub(super) const ACCOUNT: &str = "write the account's SID: AC and 32 hex digits";
+
+/// What a duration may be, for whoever wrote one that is none.
+pub const DURATION: &str =
+    "write a whole number and a unit, at most 36525d: \"50ms\", \"2s\", \"10m\", \"1h\", \"90d\" or \"0s\"";
 
 /// Reads `50ms`, `2s`, `10m`, `1h`, `90d` or `0s`: one whole number and one unit, at most 100 years.
 pub fn duration(text: &str) -> Option<Duration> {
@@ -52,8 +54,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 
 /// A duration that may be zero.
 pub(super) fn any_duration(entry: &Entry<'_, '_>) -> Result<Duration, Wrong> {
-    let mend = "write a whole number and a unit: \"50ms\", \"2s\", \"10m\", \"1h\", \"90d\" or \"0s\"";
-    duration(entry.text(mend)?).ok_or_else(|| Wrong::new("is not a duration", mend))
+    duration(entry.text(DURATION)?).ok_or_else(|| Wrong::new("is not a duration", DURATION))
 }
 
 /// A duration between two ends, both allowed.
@@ -125,7 +126,7 @@ pub(super) fn key_sid(entry: &Entry<'_, '_>) -> Result<KeySid, Wrong> {
 
 /// A team's name.
 pub(super) fn team(entry: &Entry<'_, '_>) -> Result<TeamId, Wrong> {
-    TeamId::parse(entry.text(TEAM_NAME)?).ok_or_else(|| Wrong::new("is not a team's name", TEAM_NAME))
+    TeamId::parse(entry.text(TeamId::RULE)?).ok_or_else(|| Wrong::new("is not a team's name", TeamId::RULE))
 }
 
 /// A SHA-256 in hex.

@@ -48,7 +48,7 @@ const TOLD: &str = "\
 sidekey.toml:2: listen.proxy: is not an address and a port; write an IP address and a port: \"127.0.0.1:8080\" or \"[::1]:8080\"
 sidekey.toml:6: upstream.account_sid: is not an account's SID; write the account's SID: AC and 32 hex digits
 sidekey.toml:7: upstream: unknown name `conect_timeout`; did you mean `connect_timeout`?
-sidekey.toml:8: upstream.response_timeout: is not a duration; write a whole number and a unit: \"50ms\", \"2s\", \"10m\", \"1h\", \"90d\" or \"0s\"
+sidekey.toml:8: upstream.response_timeout: is not a duration; write a whole number and a unit, at most 36525d: \"50ms\", \"2s\", \"10m\", \"1h\", \"90d\" or \"0s\"
 sidekey.toml:11: upstream.hosts: `api.example.com` is not a Twilio host; name one such as \"messaging.twilio.com\", without scheme and port
 sidekey.toml:15: upstream.master.password: is a literal secret; write \"env:NAME\" or \"file:PATH\", and replace the secret: whoever could read this file has seen it
 sidekey.toml:17: tls: `cert` is missing; write cert = \"PATH\": a PEM chain, the server's certificate first

@@ -123,7 +123,7 @@ fn subjects(jwt: &mut Section<'_, '_>) -> BTreeMap<String, TeamId> {
 pub(super) fn certificates(root: &mut Section<'_, '_>) -> Vec<Placed<Certificate>> {
     let certificate = |mut table: Section<'_, '_>| {
         let san = table.need("san", SAN, san);
-        let team = table.need("team", value::TEAM_NAME, value::team);
+        let team = table.need("team", TeamId::RULE, value::team);
         let offset = table.offset;
         table.finish();
         Some(Placed { value: Certificate { san: san?, team: team? }, offset })
@@ -166,7 +166,7 @@ pub(super) fn peers(root: &mut Section<'_, '_>) -> Vec<Placed<Peer>> {
         let uid = table.need("uid", "write uid = 1000: the user id that the process runs as", |entry| {
             value::count_in(0..=u32::MAX as usize - 1)(entry)
         });
-        let team = table.need("team", value::TEAM_NAME, value::team);
+        let team = table.need("team", TeamId::RULE, value::team);
         let offset = table.offset;
         table.finish();
         Some(Placed { value: Peer { uid: u32::try_from(uid?).ok()?, team: team? }, offset })

@@ -4,6 +4,7 @@ use super::Placed;
 use crate::config::raw::{Entry, Section, Wrong};
 use crate::config::types::{Kind, Team, TeamKey, TeamPolicy};
 use crate::config::{reference, value};
+use crate::ids::TeamId;
 use std::collections::{HashMap, HashSet};
 
 /// Every `[[team]]`.
@@ -12,7 +13,7 @@ pub(super) fn teams(root: &mut Section<'_, '_>) -> Vec<Placed<Team>> {
 }
 
 fn team(mut table: Section<'_, '_>) -> Option<Placed<Team>> {
-    let name = table.need("name", value::TEAM_NAME, value::team);
+    let name = table.need("name", TeamId::RULE, value::team);
     let kind =
         table.or("kind", Kind::Standard, value::one_of(&[("standard", Kind::Standard), ("master", Kind::Master)]));
     let accounts = table.list("accounts", "write accounts = [\"AC…\"]", value::account);
