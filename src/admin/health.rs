@@ -5,8 +5,8 @@ use super::answer::Answer;
 use crate::audit::Trouble;
 use crate::config::AuditMode;
 use crate::log;
+use crate::metrics::metric;
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// Keys named in an answer at most: enough to begin with, and no list of the whole company.
 const MAX_NAMED: usize = 20;
@@ -118,19 +118,18 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     let teams = parts.directory.teams();
     let keys: Vec<_> = teams.iter().filter_map(|team| team.load().key.clone()).collect();
     let rejected = keys.iter().filter(|key| key.is_rejected()).count();
-    gauge(&mut text, "sidekey_teams", "Teams known to this broker.", teams.len() as u64);
-    gauge(&mut text, "sidekey_tokens", "Tokens known to this broker.", parts.directory.token_count() as u64);
-    gauge(&mut text, "sidekey_keys", "Keys that teams hold.", keys.len() as u64);
-    gauge(&mut text, "sidekey_keys_rejected", "Keys that the upstream refuses.", rejected as u64);
+    metric(&mut text, "sidekey_teams", "Teams known to this broker.", teams.len() as u64);
+    metric(&mut text, "sidekey_tokens", "Tokens known to this broker.", parts.directory.token_count() as u64);
+    metric(&mut text, "sidekey_keys", "Keys that teams hold.", keys.len() as u64);
+    metric(&mut text, "sidekey_keys_rejected", "Keys that the upstream refuses.", rejected as u64);
     if let Some(health) = &parts.health {
         let age = parts.clock.unix_seconds().saturating_sub(health.heard());
-        gauge(&mut text, "sidekey_store_up", "Whether the store answers.", u64::from(health.lost_since().is_none()));
-        gauge(&mut text, "sidekey_store_age_seconds", "Seconds since the store's last answer.", age);
-        let changes = ("sidekey_store_changes_total", "Changes applied from the store.");
-        sample(&mut text, changes, "counter", health.applied());
+        metric(&mut text, "sidekey_store_up", "Whether the store answers.", u64::from(health.lost_since().is_none()));
+        metric(&mut text, "sidekey_store_age_seconds", "Seconds since the store's last answer.", age);
+        metric(&mut text, "sidekey_store_changes_total", "Changes applied from the store.", health.applied());
     }
     let counts = parts.trail.counts();
-    gauge(&mut text, "sidekey_audit_up", "Whether records can be kept.", u64::from(parts.trail.healthy()));
+    metric(&mut text, "sidekey_audit_up", "Whether records can be kept.", u64::from(parts.trail.healthy()));
     let counters = [
         ("sidekey_audit_records_total", "Audit lines written.", counts.records),
         ("sidekey_audit_refused_total", "Requests refused because they could not be recorded.", counts.refused),
@@ -139,16 +138,7 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
         ("sidekey_log_lost_total", "Lines of the log that stderr did not take.", log::lost()),
     ];
     for (name, help, value) in counters {
-        sample(&mut text, (name, help), "counter", value);
+        metric(&mut text, name, help, value);
     }
     Answer::text(200, "text/plain; version=0.0.4", text)
-}
-
-fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
-    sample(text, (name, help), "gauge", value);
-}
-
-fn sample(text: &mut String, (name, help): (&str, &str), kind: &str, value: u64) {
-    // A String takes all that is written to it.
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
 }

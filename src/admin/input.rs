@@ -34,7 +34,6 @@ pub(super) fn sid(text: &str) -> Result<KeySid, Problem> {
 pub(super) struct NewTeam {
     name: String,
     kind: Option<Kind>,
-    #[serde(default)]
     accounts: Option<Vec<String>>,
     policy: Option<TeamPolicy>,
     key_permissions: Option<Vec<String>>,

@@ -13,10 +13,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -76,24 +78,7 @@ impl Admin {
 
     /// Answers until it is dropped.
     pub async fn serve(self) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors, mostly: a moment later there may be one.
-                    tracing::warn!(%error, "an admin connection was not accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let parts = self.handle.0.clone();
-            tokio::spawn(async move {
-                connection(stream, parts, false).await;
-                drop(slot);
-            });
-        }
+        serve(self.handle, |context| self.listener.poll_accept(context).map_ok(|(stream, _)| (stream, false))).await;
     }
 }
 
@@ -115,20 +100,38 @@ impl AdminSocket {
 
     /// Answers until it is dropped.
     pub async fn serve(self) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let Ok((stream, _)) = self.listener.accept().await else {
+        let accept = |context: &mut Context<'_>| {
+            self.listener.poll_accept(context).map_ok(|(stream, _)| {
+                // The kernel's word, taken when the peer connected. Whoever is neither needs the token.
+                let proven = stream.peer_cred().is_ok_and(|peer| is_operator(peer.uid()));
+                (stream, proven)
+            })
+        };
+        serve(self.handle, accept).await;
+    }
+}
+
+/// Answers whoever connects; `accept` gives a stream, and whether its peer is proof enough.
+async fn serve<S>(handle: AdminHandle, mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, bool)>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        match poll_fn(&mut accept).await {
+            Ok((stream, proven)) => {
+                let parts = handle.0.clone();
+                tokio::spawn(async move {
+                    connection(stream, parts, proven).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: a moment later there may be one.
+                tracing::warn!(%error, "an admin connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            // The kernel's word, taken when the peer connected. Whoever is neither needs the token.
-            let proven = stream.peer_cred().is_ok_and(|peer| is_operator(peer.uid()));
-            let parts = self.handle.0.clone();
-            tokio::spawn(async move {
-                connection(stream, parts, proven).await;
-                drop(slot);
-            });
+            }
         }
     }
 }

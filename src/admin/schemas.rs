@@ -95,9 +95,7 @@ impl Schema {
 fn readiness() -> Value {
     let check = |more: Value| {
         let mut properties = json!({ "usable": { "type": "boolean" } });
-        if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
-            all.extend(more);
-        }
+        extend(&mut properties, more);
         let required: Vec<String> = properties.as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default();
         closed(properties, &required.iter().map(String::as_str).collect::<Vec<_>>())
     };

@@ -1,5 +1,6 @@
 //! `sidekey audit`: the audit trail.
 
+use super::context::unless_closed;
 use super::{Context, Failure, value};
 use crate::admin::rules;
 use crate::audit::verify::{End, Verdict, verify};
@@ -201,14 +202,6 @@ fn watch(source: &Source, query: &Query, context: &Context) -> Result<(), Failur
 
 fn text(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
     writeln!(out, "{}", audit::describe(line))
-}
-
-/// `sidekey … | head`: whoever closed the pipe has seen enough.
-fn unless_closed(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
 }
 
 fn check(files: &[PathBuf], keys: Vec<String>, closed: bool, context: &Context) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 mod files;
 
-use super::{Context, Failure};
+use super::{Context, Failure, process};
 use crate::admin::rules::{self, Idle};
 use crate::clock::Clock;
 use crate::config::{self, Config, Fault, Faults};
@@ -67,7 +67,7 @@ fn refuse(context: &Context, faults: Faults) -> Result<(), Failure> {
 /// Why the root key doesn't open the store, if it doesn't.
 fn store(config: &Config) -> Result<Option<StoreError>, Failure> {
     let Some(settings) = &config.store else { return Ok(None) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     Ok(runtime.block_on(Store::check(settings)).err())
 }
 

@@ -58,11 +58,15 @@ impl Context {
             }
         };
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            // `sidekey … | head`: whoever closed the pipe has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        unless_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    }
+}
+
+/// `sidekey … | head`: whoever closed the pipe has seen enough.
+pub(super) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
 }
 

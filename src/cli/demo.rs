@@ -5,7 +5,7 @@ mod http;
 mod stage;
 mod story;
 
-use super::{Context, Failure, signals};
+use super::{Context, Failure, process, signals};
 use stage::Stage;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 /// Sets the stage; then walks the story, or serves until Ctrl-C.
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     runtime.block_on(async {
         let mut stop = signals::Stop::listen()?;
         tokio::select! {

@@ -1,6 +1,6 @@
 //! `sidekey explain`: how a request would be decided.
 
-use super::{Context, Failure, value};
+use super::{Context, Failure, process, value};
 use crate::broker::local;
 use crate::clock::Clock;
 use crate::config::{Config, Kind, TeamPolicy};
@@ -78,7 +78,7 @@ fn stored(config: &Config, name: &TeamId, context: &Context) -> Result<Asker, Fa
         let file = context.path().display();
         return Err(Failure::failed(format!("no team `{name}` in {file}; there are: {}", names.join(", "))));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     let found = runtime.block_on(async { Store::open(store, Clock::system()).await?.team(name).await });
     let team = found.map_err(|error| Failure::failed(error.to_string()))?;
     let TeamRow { name: team, kind, accounts, policy, disabled, .. } = team;

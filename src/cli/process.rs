@@ -3,7 +3,9 @@
 use super::Output;
 use crate::log;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use std::io;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
@@ -35,6 +37,11 @@ pub(super) fn log(broker: bool, output: Output) {
         (true, Output::Text) => start.with(lines).try_init(),
         (false, _) => start.with(lines.without_time().with_target(false)).try_init(),
     };
+}
+
+/// A runtime on this thread, for what a command has to wait for.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 /// How long the end of the process waits for a stderr that takes no lines.

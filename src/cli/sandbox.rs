@@ -1,6 +1,6 @@
 //! `sidekey sandbox`: a Twilio-compatible upstream in memory.
 
-use super::{Context, Failure, random_hex, signals, value};
+use super::{Context, Failure, process, random_hex, signals, value};
 use crate::clock::Clock;
 use crate::ids::AccountSid;
 use crate::sandbox::{Options, Sandbox};
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     runtime.block_on(async {
         let mut stop = signals::Stop::listen()?;
         let auth_token = arguments.auth_token.unwrap_or_else(random_hex);

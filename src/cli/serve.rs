@@ -2,7 +2,7 @@
 
 use super::aside::aside;
 use super::context::warn;
-use super::{Context, Failure, check, signals};
+use super::{Context, Failure, check, process, signals};
 use crate::admin::{Admin, AdminHandle, AdminSocket, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Watch};
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let (changed, changes) = watch::channel(None);
     // Before the listeners: from the first connection on, SIGHUP means reload.
     let watch = Watch::start(context.path(), sources, check::load, move |outcome| heard(&changed, outcome))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     let _entered = runtime.enter();
     let server = Server::start(plan, &Clock::system()).map_err(|error| Failure::failed(error.to_string()))?;
     let admin = admin(&server)?;

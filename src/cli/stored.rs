@@ -1,6 +1,6 @@
 //! What the commands that work on the store share: opening it, and tables for people.
 
-use super::{Context, Failure};
+use super::{Context, Failure, process};
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{AuditMode, Config};
@@ -97,7 +97,7 @@ pub(super) fn with_config<T>(
             "this command needs [store] in {file}; teams declared in the file are edited there"
         )));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     runtime.block_on(async {
         let store = Store::open(settings, Clock::system()).await?;
         work(store, &config).await

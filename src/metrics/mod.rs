@@ -97,12 +97,11 @@ impl Metrics {
             ("sidekey_answer_body_bytes_total", "Body bytes to callers.", &|core| &core.bytes_out),
         ];
         for (name, help, pick) in plain {
-            head(&mut out, name, "counter", help);
-            sample(&mut out, name, sum(pick));
+            metric(&mut out, name, help, sum(pick));
         }
-        head(&mut out, "sidekey_connections", "gauge", "Caller connections now open.");
         let open: i64 = cores.iter().map(|core| core.connections.load(Ordering::Relaxed)).sum();
-        sample(&mut out, "sidekey_connections", u64::try_from(open).unwrap_or(0));
+        let open = u64::try_from(open).unwrap_or(0);
+        metric(&mut out, "sidekey_connections", "Caller connections now open.", open);
         let name = "sidekey_request_duration_seconds";
         head(&mut out, name, "histogram", "From the request's head to the answer's last byte.");
         Histogram::render(cores.iter().map(|core| &core.duration), name, &mut out);
@@ -113,6 +112,13 @@ impl Metrics {
     fn cores(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Core>>> {
         self.cores.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A metric of one sample without labels, in Prometheus' text format: a counter if its name ends in `_total`, as those of
+/// counters do, else a gauge.
+pub fn metric(out: &mut String, name: &str, help: &str, value: u64) {
+    head(out, name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
+    sample(out, name, value);
 }
 
 /// The two lines before a metric's samples.
