@@ -10,6 +10,7 @@ mod environment;
 mod fault;
 mod raw;
 mod reference;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use environment::{Environment, ProcessEnvironment};
 pub use fault::{Fault, Faults};
+pub use stamp::Stamp;
 pub use types::{
     API_HOST, Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen,
     Master, Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,

@@ -4,10 +4,10 @@
 //! notify nobody; a `stat` of a few files a second sees all of it. The work is done on a thread of its own, so that a
 //! slow disk delays nobody's request.
 
+use super::stamp::Stamp;
 use super::{Config, Faults};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -151,16 +151,12 @@ impl<F: FnMut(Result<Config, Faults>)> Watched<F> {
     }
 }
 
-/// What tells one version of these files from another, whether each is there among it. Links are followed, so a swapped
-/// one shows. A hash of it all: there may be a secret's file for each of thousands of teams.
+/// What tells one version of these files from another, whether each is there among it. A hash of it all: there may be a
+/// secret's file for each of thousands of teams.
 fn identity(sources: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in sources {
-        let facts = std::fs::metadata(path).ok().map(|facts| {
-            let (modified, changed) = ((facts.mtime(), facts.mtime_nsec()), (facts.ctime(), facts.ctime_nsec()));
-            (facts.dev(), facts.ino(), facts.len(), modified, changed)
-        });
-        facts.hash(&mut hasher);
+        Stamp::of(path).hash(&mut hasher);
     }
     hasher.finish()
 }

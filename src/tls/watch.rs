@@ -5,9 +5,9 @@
 //! blocking reads when a file has changed (and only `stat` when none has).
 
 use super::Error;
+use crate::config::Stamp;
 use arc_swap::ArcSwap;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a [`Watched::poll`] found.
@@ -41,23 +41,13 @@ struct Seen {
     fault: Option<Error>,
 }
 
-/// What changes when a file does. Symlinks are followed, so Kubernetes' swap of `..data` shows as another inode.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl<T> Watched<T> {
     /// Reads the value for the first time; a fault here is final.
     pub fn open(
         paths: Vec<PathBuf>,
         load: impl Fn() -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let stamps = paths.iter().map(|path| stamp(path)).collect();
+        let stamps = paths.iter().map(|path| Stamp::of(path)).collect();
         let current = ArcSwap::from_pointee(load()?);
         Ok(Self { load: Box::new(load), paths, current, seen: Mutex::new(Seen { stamps, fault: None }) })
     }
@@ -69,7 +59,7 @@ impl<T> Watched<T> {
 
     /// Reads the files again if they changed.
     pub fn poll(&self) -> Reload {
-        let stamps: Vec<_> = self.paths.iter().map(|path| stamp(path)).collect();
+        let stamps: Vec<_> = self.paths.iter().map(|path| Stamp::of(path)).collect();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.fault.is_none() && seen.stamps == stamps {
             return Reload::Unchanged;
@@ -90,21 +80,10 @@ impl<T> Watched<T> {
     }
 }
 
-/// The file's stamp; `None` if there is no such file.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        device: meta.dev(),
-        inode: meta.ino(),
-        size: meta.size(),
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     /// A watched number in a file.
     fn watched(path: &Path) -> Result<Watched<u32>, Error> {
