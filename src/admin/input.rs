@@ -1,13 +1,13 @@
 //! Bodies of the admin API, read strictly: unknown names are errors, and every error says where.
 
 use super::problem::Problem;
-use super::rules::{self, Idle};
 use crate::config::{self, Kind, TeamPolicy};
 use crate::ids::{AccountSid, KeySid, TeamId};
-use crate::keys::access_token::GRANTS;
 use crate::keys::is_secret;
+use crate::policy::rules::{self, Idle};
 use crate::secret::Secret;
 use crate::store::TeamRow;
+use crate::twilio::management::GRANTS;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;

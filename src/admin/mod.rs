@@ -14,7 +14,6 @@ mod listen;
 mod openapi;
 mod problem;
 mod routes;
-pub(crate) mod rules;
 mod schemas;
 mod teams;
 mod tokens;

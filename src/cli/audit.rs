@@ -2,12 +2,12 @@
 
 use super::context::unless_closed;
 use super::{Context, Failure, value};
-use crate::admin::rules;
 use crate::audit::verify::{End, Verdict, verify};
 use crate::audit::{self, Query};
 use crate::clock::Clock;
 use crate::config::{self, Audit};
 use crate::ids::{AccountSid, KeySid, TeamId};
+use crate::policy::rules;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{self, BufWriter, Write};

@@ -3,10 +3,10 @@
 mod files;
 
 use super::{Context, Failure, process};
-use crate::admin::rules::{self, Idle};
 use crate::clock::Clock;
 use crate::config::{self, Config, Fault, Faults};
 use crate::keys::view::moment;
+use crate::policy::rules::{self, Idle};
 use crate::store::{Store, StoreError};
 use crate::tls::files::certificates;
 use crate::tls::identity::PeerIdentity;

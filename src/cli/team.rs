@@ -2,13 +2,13 @@
 
 use super::stored::{table, with_life, with_record, with_store, with_team_record};
 use super::{Context, Failure, value};
-use crate::admin::rules::{self, Idle};
 use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
 use crate::keys::Life;
-use crate::keys::access_token::GRANTS;
 use crate::keys::view::{TeamBrief, TeamFull};
+use crate::policy::rules::{self, Idle};
 use crate::store::{Store, TeamRow};
+use crate::twilio::management::GRANTS;
 use clap::Subcommand;
 use std::fmt::Write as _;
 use std::time::Duration;

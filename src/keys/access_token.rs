@@ -6,6 +6,7 @@
 use crate::directory::Key;
 use crate::error::Reason;
 use crate::ids::{AccountSid, KeySid};
+use crate::twilio::management::GRANTS;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -22,9 +23,6 @@ pub const MAX_BODY: usize = 16 << 10;
 
 /// Longest identity, in bytes. Products set their own, shorter bounds; this one keeps a token small.
 const MAX_IDENTITY: usize = 512;
-
-/// Grants as they stand in a token (twilio-python and twilio-node, `grants`). Sync's is `data_sync`.
-pub const GRANTS: [&str; 7] = ["chat", "data_sync", "ip_messaging", "player", "task_router", "video", "voice"];
 
 /// What a caller asks for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

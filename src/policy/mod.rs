@@ -2,6 +2,9 @@
 //!
 //! The order is the contract's: what can't be read in one way, then the host, then management resources, then
 //! accounts, then the team's own policy. Nothing is sent without a [`Grant`], and only this module makes one.
+//! [`rules`] finds what a team's policy says without effect.
+
+pub(crate) mod rules;
 
 use crate::config::{Kind, TeamPolicy};
 use crate::error::Reason;

@@ -17,6 +17,9 @@ pub enum Class {
     Core,
 }
 
+/// Grants of Access Tokens, as they stand in one (twilio-python and twilio-node, `grants`). Sync's is `data_sync`.
+pub const GRANTS: [&str; 7] = ["chat", "data_sync", "ip_messaging", "player", "task_router", "video", "voice"];
+
 /// Hosts on which everything is a management resource.
 const CORE_PRODUCTS: [&str; 5] = ["accounts", "iam", "oauth", "preview-iam", "scim"];
 

@@ -1,8 +1,7 @@
 //! Rules of a team's policy that can have no effect: a misspelt `deny` protects nothing, and nobody would notice.
 
 use crate::config::TeamPolicy;
-use crate::keys::access_token::GRANTS;
-use crate::twilio::management::{Class, fits};
+use crate::twilio::management::{Class, GRANTS, fits};
 use crate::twilio::operations;
 
 /// What to write instead.
