@@ -42,6 +42,9 @@ pub struct Query {
 }
 
 /// The files of a trail, oldest first: those that were rotated, and the one that is written now.
+///
+/// # Errors
+/// The folder can't be read.
 pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = rotated(path)?;
     files.push(path.to_owned());
@@ -61,6 +64,9 @@ pub fn moment(text: &str, clock: &Clock) -> Result<u64, &'static str> {
 }
 
 /// Calls `each` with the lines that match, oldest first, until it breaks. `config` gives the key for phone numbers.
+///
+/// # Errors
+/// A file that can't be read; for a phone number, a key that can't.
 pub fn search(
     config: Option<&Audit>,
     files: &[PathBuf],
@@ -170,6 +176,9 @@ fn field(name: &str, value: &str) -> String {
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Calls `each` with matching lines as they are written from now on, through rotations, until it breaks.
+///
+/// # Errors
+/// A file that can't be read; for a phone number, a key that can't.
 pub fn follow(
     config: Option<&Audit>,
     path: &Path,

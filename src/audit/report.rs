@@ -75,6 +75,9 @@ type LastUse = BTreeMap<String, (String, String)>;
 
 /// Sums up the outcomes that match. What was last used more than `idle` before `now` (microseconds since the epoch) is
 /// listed as idle; what was never used in these files is not known here.
+///
+/// # Errors
+/// Those of [`search`].
 pub fn report(
     config: Option<&Audit>,
     files: &[PathBuf],

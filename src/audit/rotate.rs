@@ -36,6 +36,9 @@ fn micros_of(file: &Path) -> Option<u64> {
 }
 
 /// The rotated files of `path` that are there, oldest first.
+///
+/// # Errors
+/// The folder can't be read.
 pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
     // While files are renamed, a listing may miss both the old name and the new one: two that agree missed none.
     let stem = |file: &PathBuf| file.to_string_lossy().trim_end_matches(".gz").to_owned();

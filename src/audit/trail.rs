@@ -46,8 +46,11 @@ enum Way {
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Trail {
-    /// Opens the trail for `cores` recorders, going on where the last run stopped. An error says why the file can't be
-    /// written, or that another process writes it.
+    /// Opens the trail for `cores` recorders, going on where the last run stopped.
+    ///
+    /// # Errors
+    /// The file can't be written, or another process writes it; a key that can't be read or made; a place to ship to that can't
+    /// be used.
     pub fn open(config: &Audit, cores: usize, clock: Clock) -> io::Result<Self> {
         let place = Place::new(config.file.as_deref())?;
         let mut first = open_and_lock(&place, &clock)?;
@@ -153,6 +156,9 @@ impl Trail {
 
     /// Records an admin action or a step in a key's life; resolves when it is kept, or after two seconds when the disk
     /// hangs. Of a visited trail the actor is the command, and the disk is waited for here. Needs a runtime with timers.
+    ///
+    /// # Errors
+    /// It is not known to be kept.
     pub async fn admin_record(
         &self,
         actor: &str,

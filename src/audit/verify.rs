@@ -97,7 +97,10 @@ pub struct Verdict {
 }
 
 /// Checks files of one trail. They may be compressed, and are put in order by what they say. With `keys`, public
-/// Ed25519 keys in hex, every checkpoint must be signed by one of them. Errors only if a file can't be read.
+/// Ed25519 keys in hex, every checkpoint must be signed by one of them.
+///
+/// # Errors
+/// A file that can't be read.
 pub fn verify(paths: &[PathBuf], keys: &[String]) -> io::Result<Verdict> {
     let files = in_order(paths)?;
     let mut walk = Walk::new(keys);

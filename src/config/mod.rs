@@ -33,17 +33,26 @@ use std::path::Path;
 const MAX_FILE: u64 = 128 << 20;
 
 /// Reads and checks the config file at `path`; `env:` references are looked up in the process's environment.
+///
+/// # Errors
+/// All faults at once, that of a file that can't be read included.
 pub fn load(path: &Path) -> Result<Config, Faults> {
     load_whole(path, |_| Vec::new())
 }
 
 /// The same; `look` looks into the files that it names, and what it finds is told after the config's own faults.
+///
+/// # Errors
+/// All faults at once, that of a file that can't be read included.
 pub fn load_whole(path: &Path, look: impl FnOnce(&Named<'_>) -> Vec<Fault>) -> Result<Config, Faults> {
     let text = reference::read_text(path, MAX_FILE).map_err(|what| Faults::one(Fault::unreadable(path, &what)))?;
     check::check(&text, path, &ProcessEnvironment, look)
 }
 
 /// Checks `text` as the content of `file`. Relative paths in it are relative to the file's folder.
+///
+/// # Errors
+/// All faults at once.
 pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<Config, Faults> {
     check::check(text, file, environment, |_| Vec::new())
 }

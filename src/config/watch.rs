@@ -33,7 +33,10 @@ impl Watch {
     /// faults of a file that can't be used (once for as long as they stay the same, and at each SIGHUP): then the old config
     /// is to be kept.
     ///
-    /// From here on SIGHUP asks for a reload and no longer ends the process. Fails if the thread can't be started.
+    /// From here on SIGHUP asks for a reload and no longer ends the process.
+    ///
+    /// # Errors
+    /// The thread can't be started, or SIGHUP can't be heard.
     pub fn start(
         path: &Path,
         sources: Vec<PathBuf>,

@@ -78,6 +78,9 @@ impl Grant {
     }
 
     /// The grant once the body has been read: what [`accounts::inspect_body`] found.
+    ///
+    /// # Errors
+    /// The body can't be read in one way, or names an account that is not the team's.
     pub fn inspected(self, subject: &Subject<'_>, found: Result<Selectors, Unreadable>) -> Result<Self, Denial> {
         let selectors = found.map_err(|fault| self.deny(Reason::MalformedRequest, fault.text().into()))?;
         match selectors.leaves(|sid| reaches(subject, sid)) {
@@ -95,6 +98,9 @@ impl Grant {
     }
 
     /// Whether the grant holds for a request whose body names no account.
+    ///
+    /// # Errors
+    /// The key's own account is not the team's, and nothing else names one.
     pub fn bodiless(&self) -> Result<(), Denial> {
         if self.unnamed { Err(self.deny(Reason::AccountNotAllowed, ACTING.into())) } else { Ok(()) }
     }
@@ -163,11 +169,17 @@ pub struct Asked<'a> {
 }
 
 /// Reads a target and decides, in the contract's order. The whole of what `explain` asks.
+///
+/// # Errors
+/// Those of [`read`] and [`Asked::judge`].
 pub fn judge<'a>(subject: &Subject<'_>, target: &Target<'a>) -> Result<Judged<'a>, Denial> {
     read(target)?.judge(subject)
 }
 
 /// Reads a target: all that is the same for every caller, so that the broker does it while a token is on its way from memory.
+///
+/// # Errors
+/// What can't be read in one way, or a host that is not Twilio's.
 pub fn read<'a>(target: &Target<'a>) -> Result<Asked<'a>, Denial> {
     let path = CanonicalPath::parse(target.path, target.query)?;
     let method = read_method(target.method)?;
@@ -197,6 +209,9 @@ impl<'a> Asked<'a> {
     }
 
     /// Decides whether this caller may have it.
+    ///
+    /// # Errors
+    /// The first rule against it: of management resources, of accounts, of the team's own policy.
     pub fn judge(self, subject: &Subject<'_>) -> Result<Judged<'a>, Denial> {
         let grant = self.decide(subject)?;
         Ok(Judged { path: self.path, address: self.address, method: self.method, grant })
@@ -223,7 +238,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Reads a method; anything but the listed ones is malformed.
+/// Reads a method.
+///
+/// # Errors
+/// What is no method that is forwarded.
 pub fn read_method(text: &[u8]) -> Result<Method, Denial> {
     Method::parse(text)
         .ok_or_else(|| Denial::early(Reason::MalformedRequest, "the method is not one that is forwarded"))
@@ -267,7 +285,10 @@ fn names_account(operation: &'static Operation, path: &CanonicalPath<'_>, accoun
     account.is_some() || (accounts::is_about_selected(operation.name()) && selects())
 }
 
-/// The team's own lists: whether they let it do what `name` names. The error is the rule that does not.
+/// The team's own lists: whether they let it do what `name` names.
+///
+/// # Errors
+/// The rule that does not.
 pub fn own_policy(policy: &TeamPolicy, name: &str) -> Result<(), Cow<'static, str>> {
     if let Some(pattern) = policy.deny.iter().find(|pattern| fits(pattern, name)) {
         return Err(format!("policy: deny {pattern}").into());

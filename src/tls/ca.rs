@@ -32,6 +32,9 @@ pub struct Made {
 }
 
 /// Makes a CA and writes `ca.pem` and `ca.key` into `dir`, which is made if need be. Neither file may be there already.
+///
+/// # Errors
+/// A file of one of these names, or a folder or file that can't be made.
 pub fn init(dir: &Path, clock: &Clock) -> Result<Made, Error> {
     let made = Made { cert: dir.join("ca.pem"), key: dir.join("ca.key") };
     for path in [&made.cert, &made.key] {
@@ -54,6 +57,9 @@ pub fn init(dir: &Path, clock: &Clock) -> Result<Made, Error> {
 }
 
 /// The certificates of a PEM file as PEM: nothing else that the file may hold, such as a key.
+///
+/// # Errors
+/// A file that can't be read, or holds no certificate.
 pub fn show(path: &Path) -> Result<String, Error> {
     let certificates = files::certificates(path)?;
     let pem = |der: &rustls_pki_types::CertificateDer<'_>| {

@@ -21,6 +21,9 @@ pub struct CallerTls {
 impl CallerTls {
     /// Opens what the configuration names; `before` is what was open until now. `known` says whether a lower-case name
     /// is a host of Twilio's that sidekey serves.
+    ///
+    /// # Errors
+    /// Those of [`Leaves::open`] and [`ServerTls::open`].
     pub fn open(config: &Config, before: Option<&Self>, known: fn(&str) -> bool, clock: &Clock) -> Result<Self, Error> {
         let words = (config.listen.tls.and(config.tls.clone()), config.intercept.clone());
         let leaves = match (&words.1, before) {

@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 const MAX_FILE: u64 = 4 << 20;
 
 /// Every certificate of a PEM file, in order; at least one.
+///
+/// # Errors
+/// A file that can't be read, or holds none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = read(path)?;
     let certs = CertificateDer::pem_slice_iter(&text)
@@ -25,6 +28,9 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
 }
 
 /// The first private key of a PEM file (PKCS #8, SEC1 or PKCS #1, unencrypted).
+///
+/// # Errors
+/// A file that can't be read, or holds none.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let text = read(path)?;
     if text.windows(9).any(|w| w == b"ENCRYPTED") {
@@ -35,6 +41,9 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
 }
 
 /// Every revocation list of a PEM file; at least one.
+///
+/// # Errors
+/// A file that can't be read, or holds none.
 pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let text = read(path)?;
     let lists = CertificateRevocationListDer::pem_slice_iter(&text)
@@ -46,7 +55,10 @@ pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<
     Ok(lists)
 }
 
-/// Adds every certificate of a PEM file to `roots`; one that can't be a root is a fault, not a gap.
+/// Adds every certificate of a PEM file to `roots`.
+///
+/// # Errors
+/// A file that can't be read or holds none, or one that can't be a root: that is a fault, not a gap.
 pub fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), Error> {
     for (index, cert) in certificates(path)?.into_iter().enumerate() {
         roots

@@ -49,6 +49,9 @@ pub struct Leaves {
 impl Leaves {
     /// Reads the CA of `[intercept]`: its certificate must be one of a CA, still good, and the key its own. `known` says
     /// whether a lower-case name is a host of Twilio's that sidekey serves.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is not what it must be.
     pub fn open(intercept: &config::Intercept, known: fn(&str) -> bool, clock: Clock) -> Result<Self, Error> {
         let (files, now) = (intercept.clone(), clock.clone());
         let paths = vec![intercept.ca_cert.clone(), intercept.ca_key.clone()];

@@ -46,6 +46,9 @@ impl fmt::Debug for Settings {
 impl ServerTls {
     /// Reads the files of `[tls]`. With `leaves`, the names they answer for are answered with a leaf, and `[tls]` may be
     /// absent; every other name, and a caller that names none, gets the certificate of `[tls]`.
+    ///
+    /// # Errors
+    /// A file that can't be used, or neither `tls` nor `leaves`.
     pub fn open(tls: Option<&config::Tls>, leaves: Option<Arc<Leaves>>) -> Result<Self, Error> {
         if tls.is_none() && leaves.is_none() {
             return Err(Error::general("listen.tls needs a certificate: add [tls] with cert and key, or [intercept]"));

@@ -19,7 +19,10 @@ const SESSIONS: usize = 64;
 /// twice), no client certificate.
 ///
 /// Roots are the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heard); Mozilla's list where the system has none, as in
-/// an empty container; and `extra_ca`. A file named as `extra_ca` that gives no usable root is an error.
+/// an empty container; and `extra_ca`.
+///
+/// # Errors
+/// A file named as `extra_ca` that gives no usable root.
 pub fn client_config(extra_ca: Option<&Path>, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Error> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

@@ -43,6 +43,9 @@ struct Seen {
 
 impl<T> Watched<T> {
     /// Reads the value for the first time; a fault here is final.
+    ///
+    /// # Errors
+    /// What `load` says.
     pub fn open(
         paths: Vec<PathBuf>,
         load: impl Fn() -> Result<T, Error> + Send + Sync + 'static,
