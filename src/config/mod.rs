@@ -8,6 +8,7 @@ mod check;
 pub mod defaults;
 mod environment;
 mod fault;
+mod origin;
 mod raw;
 mod reference;
 mod stamp;
@@ -19,10 +20,11 @@ mod watch;
 
 pub use environment::{Environment, ProcessEnvironment};
 pub use fault::{Fault, Faults};
+pub use origin::Origin;
 pub use stamp::Stamp;
 pub use types::{
     API_HOST, Admin, Audit, AuditMode, Certificate, Config, Durability, Intercept, Jwks, Jwt, Kind, Limits, Listen,
-    Master, Named, Origin, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
+    Master, Named, Peer, RootKey, Ship, ShipTo, Store, StoreUrl, Team, TeamKey, TeamPolicy, Tls, Upstream,
 };
 pub use value::{DURATION, duration, size};
 pub use watch::Watch;

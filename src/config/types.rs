@@ -1,11 +1,15 @@
 //! What the rest of the program sees: checked values only.
 
+mod audit;
+
+pub use audit::{Audit, AuditMode, Durability, Ship, ShipTo};
+
 use super::fault::Fault;
+use super::origin::Origin;
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::secret::Secret;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -146,6 +150,13 @@ pub struct Upstream {
 pub const API_HOST: &str = "api.twilio.com";
 
 impl Upstream {
+    /// The account in which a team of this kind acts where a request names none: that of its credential. A master's is
+    /// `[upstream.master]`; of a Main key nobody says whose it is, so it is taken for one of `account_sid`.
+    pub fn acting(&self, kind: Kind) -> AccountSid {
+        let master = self.master.as_ref().filter(|_| kind == Kind::Master);
+        master.and_then(|master| AccountSid::parse(&master.username)).unwrap_or(self.account_sid)
+    }
+
     /// Where `host` is reached. `product` is the host without region and edge: a regional host of a product that is sent
     /// elsewhere goes there too, so that a sandbox is never left by choosing a region.
     pub fn origin(&self, host: &str, product: &str) -> Origin {
@@ -158,89 +169,6 @@ impl Upstream {
         } else {
             itself(host)
         }
-    }
-}
-
-/// Scheme, host and port of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// Whether TLS is spoken.
-    pub tls: bool,
-    /// DNS name or IP literal (without brackets), lower-case.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-impl Origin {
-    /// Reads `https://host`, `http://host:port` and the like; `None` for anything with a path, a query or user info.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (tls, rest) = match text.split_once("://")? {
-            (scheme, rest) if scheme.eq_ignore_ascii_case("https") => (true, rest),
-            (scheme, rest) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-            _ => return None,
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (literal, port) = rest.split_once(']')?;
-                literal.parse::<Ipv6Addr>().ok()?;
-                (literal, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
-            }
-            None => match authority.split_once(':') {
-                Some((name, port)) => (host_name(name)?, Some(port)),
-                None => (host_name(authority)?, None),
-            },
-        };
-        let port = match port {
-            None if tls => 443,
-            None => 80,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().ok().filter(|port| *port != 0)?
-            }
-            Some(_) => return None,
-        };
-        Some(Self { tls, host: host.to_ascii_lowercase(), port })
-    }
-
-    /// Whether the host is this machine, by name or by address.
-    pub fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// The name, if it is one that DNS or `/etc/hosts` could hold.
-fn host_name(name: &str) -> Option<&str> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    (name.len() <= 253 && name.split('.').all(label)).then_some(name)
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tls { "https://" } else { "http://" })?;
-        if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
-        } else {
-            f.write_str(&self.host)?;
-        }
-        match (self.tls, self.port) {
-            (true, 443) | (false, 80) => Ok(()),
-            (_, port) => write!(f, ":{port}"),
-        }
-    }
-}
-
-impl Upstream {
-    /// The account in which a team of this kind acts where a request names none: that of its credential. A master's is
-    /// `[upstream.master]`; of a Main key nobody says whose it is, so it is taken for one of `account_sid`.
-    pub fn acting(&self, kind: Kind) -> AccountSid {
-        let master = self.master.as_ref().filter(|_| kind == Kind::Master);
-        master.and_then(|master| AccountSid::parse(&master.username)).unwrap_or(self.account_sid)
     }
 }
 
@@ -289,77 +217,6 @@ pub enum RootKey {
 pub struct Admin {
     /// Bearer token of the admin API.
     pub token: Secret,
-}
-
-/// `[audit]`
-#[derive(Clone, Debug)]
-pub struct Audit {
-    /// A file, or `None` for stdout.
-    pub file: Option<PathBuf>,
-    /// What happens to a request that can't be recorded.
-    pub mode: AuditMode,
-    /// How a record is kept before its request goes upstream.
-    pub durability: Durability,
-    /// Ed25519 seed (32 bytes) for signed checkpoints; `None`: chain only.
-    pub signing_key: Option<Secret>,
-    /// Key for hashing phone numbers; `None`: derived from a random key kept beside the file.
-    pub hash_key: Option<Secret>,
-    /// Rotate above this many bytes.
-    pub max_size: u64,
-    /// Rotate above this age.
-    pub max_age: Duration,
-    /// How long rotated files are kept; `None`: for ever.
-    pub retention: Option<Duration>,
-    /// Where the trail is copied to.
-    pub ship: Vec<Ship>,
-}
-
-/// `[[audit.ship]]`: where the trail is copied to.
-#[derive(Clone, Debug)]
-pub struct Ship {
-    /// As it is written in the file: names the place in logs, and its progress on disk.
-    pub name: String,
-    /// What it means.
-    pub to: ShipTo,
-    /// Extra roots for TLS, PEM.
-    pub ca: Option<PathBuf>,
-    /// The `Authorization` header for a collector.
-    pub authorization: Option<Secret>,
-}
-
-/// A place that records are copied to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShipTo {
-    /// Standard output: the records' own lines.
-    Stdout,
-    /// Syslog (RFC 5424) to a Unix datagram socket.
-    SyslogUnix(PathBuf),
-    /// Syslog, a datagram each; host and port.
-    SyslogUdp(String, u16),
-    /// Syslog with octet counts (RFC 6587, RFC 5425); host, port, and whether over TLS.
-    SyslogTcp(String, u16, bool),
-    /// OTLP over HTTP, JSON; the collector and its path.
-    Otlp(Origin, String),
-}
-
-/// What happens to a request that can't be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditMode {
-    /// It is refused with `audit_unavailable`.
-    Required,
-    /// It passes and is counted.
-    BestEffort,
-}
-
-/// How a record is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// In the kernel: survives `kill -9`.
-    Write,
-    /// On disk: survives power loss.
-    Fsync,
-    /// In memory for at most the stated window.
-    Buffered,
 }
 
 /// `[limits]`: ceilings, each documented with its unit and reason where its default is set.

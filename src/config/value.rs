@@ -1,8 +1,8 @@
 //! Readers of single values: durations, sizes, SIDs, addresses, origins.
 
+use super::origin::Origin;
 use super::raw::{Entry, Wrong};
 use super::reference;
-use super::types::Origin;
 use crate::ids::{AccountSid, KeySid, TeamId};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -1,8 +1,9 @@
 //! `[[jwt]]`, `[[certificate]]` and `[[peer]]`: proofs besides tokens.
 
 use super::Placed;
+use crate::config::origin::Origin;
 use crate::config::raw::{Entry, Section, Wrong};
-use crate::config::types::{Certificate, Jwks, Jwt, Origin, Peer, Team};
+use crate::config::types::{Certificate, Jwks, Jwt, Peer, Team};
 use crate::config::{defaults, value};
 use crate::ids::TeamId;
 use std::collections::{BTreeMap, HashSet};

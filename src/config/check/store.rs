@@ -1,9 +1,10 @@
 //! `[store]` and `[audit]`: what is kept, and where.
 
 use crate::config::defaults;
+use crate::config::origin::Origin;
 use crate::config::raw::{Entry, Section, Wrong};
 use crate::config::reference::{self, Reference};
-use crate::config::types::{Audit, AuditMode, Durability, Origin, RootKey, Ship, ShipTo, Store, StoreUrl};
+use crate::config::types::{Audit, AuditMode, Durability, RootKey, Ship, ShipTo, Store, StoreUrl};
 use crate::config::value;
 use crate::secret::Secret;
 use std::path::PathBuf;

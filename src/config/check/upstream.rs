@@ -1,8 +1,9 @@
 //! `[upstream]`, its hosts and its master credential.
 
 use crate::config::defaults;
+use crate::config::origin::Origin;
 use crate::config::raw::{Section, Wrong};
-use crate::config::types::{API_HOST, Master, Origin, Upstream};
+use crate::config::types::{API_HOST, Master, Upstream};
 use crate::config::{reference, value};
 use crate::ids::{AccountSid, KeySid};
 use std::collections::BTreeMap;
