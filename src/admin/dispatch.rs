@@ -16,7 +16,8 @@ pub(super) struct Asked {
     query: String,
 }
 
-/// Finds the route and checks the token, unless the connection has `proven` who asks: a body is read only for whoever may send one.
+/// Finds the route and checks the token, unless the connection has `proven` who asks: a body is read only for whoever
+/// may send one.
 pub(super) fn admit(parts: &Parts, head: &http::request::Parts, proven: bool) -> Result<Asked, Problem> {
     let (method, uri, headers): (&Method, _, _) = (&head.method, &head.uri, &head.headers);
     let found = find(method, uri.path());

@@ -113,8 +113,9 @@ impl Core {
             }
             return if self.unkept().is_ok() { KEPT } else { REFUSED };
         }
-        // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others do. So they
-        // do while the trail is behind: on a disk that takes a little now and then, what passed meanwhile would be lost.
+        // While a write does not come back, a batch grows beyond its bound: from twice that on, requests wait as others
+        // do. So they do while the trail is behind: on a disk that takes a little now and then, what passed meanwhile
+        // would be lost.
         let passes = gathered < 2 * BUFFERED_BYTES && !self.behind.get();
         if self.shared.durability == Durability::Buffered && passes {
             self.push(kind, NOBODY, unix_micros, render);

@@ -22,8 +22,8 @@ const KEY_HELP: &str = "Public Ed25519 key, 64 hex digits, that must have signed
 /// `sidekey audit …`
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Check audit files; exit 1 naming the first line that was edited, removed, reordered, cut or spliced in, or that is lost in a
-    /// damaged compressed file
+    /// Check audit files; exit 1 naming the first line that was edited, removed, reordered, cut or spliced in, or that
+    /// is lost in a damaged compressed file
     Verify {
         /// The files of one trail, rotated and compressed ones too
         #[arg(value_name = "FILE", required = true)]
