@@ -11,10 +11,9 @@ impl Store {
     /// Keeps the grace of a change that has just begun, in whole seconds.
     pub async fn keep_grace(&self, entry: &Entry, grace: Duration) -> Result<()> {
         let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
-        let mut tx = self.write().await?;
         let sql = "UPDATE journal SET note = ?2 WHERE id = ?1";
-        let outcome = tx.execute(sql, vec![entry.id.into(), format!("{GRACE}{seconds}").as_str().into()]).await;
-        tx.finish(outcome.map(|_| ())).await
+        let values = vec![entry.id.into(), format!("{GRACE}{seconds}").as_str().into()];
+        self.transact(async |tx| tx.execute(sql, values).await.map(drop)).await
     }
 
     /// The grace that was kept; `None` if none was.

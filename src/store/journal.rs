@@ -123,60 +123,74 @@ impl Store {
     /// Begins to make a key for a team: its first ([`Op::Create`]; a current key that the upstream no longer takes may
     /// be replaced) or another ([`Op::Rotate`]).
     pub async fn begin_key(&self, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
-        let mut tx = self.write().await?;
-        let outcome = begin(self, &mut tx, op, team, owner).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| begin(self, tx, op, team, owner).await).await
     }
 
     /// Keeps the new key, sealed, in state proving.
     pub async fn key_created(&self, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
-        let mut tx = self.write().await?;
-        let outcome = created(self, &mut tx, entry, sid, secret).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| created(self, tx, entry, sid, secret).await).await
     }
 
     /// Makes the new key the team's key, and the old one a retiring one until `grace` from now.
     pub async fn key_swapped(&self, entry: &Entry, grace: Duration) -> Result<Entry> {
-        let mut tx = self.write().await?;
-        let outcome = swapped(self, &mut tx, entry, grace).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| swapped(self, tx, entry, grace).await).await
     }
 
     /// Says that the old key is about to be deleted upstream.
     pub async fn key_deleting(&self, entry: &Entry) -> Result<Entry> {
-        self.step(entry, Step::Deleting).await
+        let step = Step::Deleting;
+        self.transact(async |tx| advance(tx, entry, step, self.now()).await).await?;
+        Ok(Entry { step, ..entry.clone() })
     }
 
     /// Says that the old key is gone upstream, and forgets it. Whoever saw it gone may say so, and twice: a revocation
     /// waits for no lock, so another process may have taken its entry over meanwhile.
     pub async fn key_deleted(&self, entry: &Entry) -> Result<Entry> {
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = deleted(&mut tx, entry, now).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let sql =
+                "UPDATE journal SET step = 'done', updated_at = ?2 WHERE id = ?1 AND step IN ('deleting', 'done')";
+            if tx.execute(sql, vec![entry.id.into(), time(now)]).await? == 0 {
+                return Err(taken_over(entry));
+            }
+            if let Some(sid) = entry.old_sid {
+                keys::forget(tx, &sid, "('retiring', 'revoking')").await?;
+            }
+            Ok(Entry { step: Step::Done, ..entry.clone() })
+        })
+        .await
     }
 
     /// Takes the entry back: the new key, gone upstream, is forgotten.
     pub async fn key_rolled_back(&self, entry: &Entry, why: &str) -> Result<Entry> {
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = rolled_back(&mut tx, entry, why, now).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            advance(tx, entry, Step::RolledBack, now).await?;
+            if let Some(sid) = &entry.new_sid {
+                keys::forget(tx, sid, "('proving')").await?;
+            }
+            tx.execute("UPDATE journal SET note = ?2 WHERE id = ?1", vec![entry.id.into(), why.into()]).await?;
+            Ok(Entry { step: Step::RolledBack, ..entry.clone() })
+        })
+        .await
     }
 
     /// Says that nothing of the entry is seen upstream, and that it is to be looked for again after `wait`.
     pub async fn key_doubtful(&self, entry: &Entry, why: &str, wait: Duration) -> Result<Entry> {
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = doubtful(&mut tx, entry, why, now, now.saturating_add(wait.as_secs()).saturating_add(1)).await;
-        tx.finish(outcome).await
+        let again_at = now.saturating_add(wait.as_secs()).saturating_add(1);
+        self.transact(async |tx| {
+            advance(tx, entry, Step::Doubtful, now).await?;
+            let sql = "UPDATE journal SET note = ?2, retire_at = ?3 WHERE id = ?1";
+            tx.execute(sql, vec![entry.id.into(), why.into(), time(again_at)]).await?;
+            Ok(Entry { step: Step::Doubtful, retire_at: Some(again_at), ..entry.clone() })
+        })
+        .await
     }
 
     /// Revokes a key: from now on no request uses it; its deletion upstream is the entry's to finish.
     pub async fn begin_revoke(&self, sid: &KeySid, owner: &str) -> Result<Entry> {
-        let mut tx = self.write().await?;
-        let outcome = revoke(self, &mut tx, sid, owner).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| revoke(self, tx, sid, owner).await).await
     }
 
     /// Entries with something left to do, oldest first.
@@ -193,17 +207,13 @@ impl Store {
 
     /// Makes `owner` the one who takes the entry's next step; refused if it has moved on meanwhile.
     pub async fn take_over(&self, entry: &Entry, owner: &str) -> Result<Entry> {
-        let mut tx = self.write().await?;
-        let outcome = advance(&mut tx, entry, entry.step, self.now()).await;
-        let outcome = match outcome {
-            Ok(()) => {
-                let sql = "UPDATE journal SET owner = ?2 WHERE id = ?1";
-                tx.execute(sql, vec![entry.id.into(), owner.into()]).await.map(|_| ())
-            }
-            Err(error) => Err(error),
-        };
-        tx.finish(outcome).await?;
-        Ok(Entry { owner: owner.to_owned(), ..entry.clone() })
+        self.transact(async |tx| {
+            advance(tx, entry, entry.step, self.now()).await?;
+            let sql = "UPDATE journal SET owner = ?2 WHERE id = ?1";
+            tx.execute(sql, vec![entry.id.into(), owner.into()]).await?;
+            Ok(Entry { owner: owner.to_owned(), ..entry.clone() })
+        })
+        .await
     }
 
     /// What the `FriendlyName` of every key made through this store begins with.
@@ -215,13 +225,6 @@ impl Store {
     pub async fn made_here(&self, sid: &KeySid) -> Result<bool> {
         let sql = "SELECT id FROM journal WHERE new_sid = ?1 AND op <> 'import'";
         Ok(!self.read().await?.query(sql, vec![sid.as_str().into()]).await?.is_empty())
-    }
-
-    async fn step(&self, entry: &Entry, step: Step) -> Result<Entry> {
-        let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = advance(&mut tx, entry, step, now).await.map(|()| Entry { step, ..entry.clone() });
-        tx.finish(outcome).await
     }
 }
 
@@ -298,22 +301,6 @@ async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> 
     Ok(Entry { step, swapped_by: Some(change), swapped_at: Some(now), retire_at: Some(retire_at), ..entry.clone() })
 }
 
-async fn rolled_back(tx: &mut Tx, entry: &Entry, why: &str, now: u64) -> Result<Entry> {
-    advance(tx, entry, Step::RolledBack, now).await?;
-    if let Some(sid) = &entry.new_sid {
-        keys::forget(tx, sid, "('proving')").await?;
-    }
-    tx.execute("UPDATE journal SET note = ?2 WHERE id = ?1", vec![entry.id.into(), why.into()]).await?;
-    Ok(Entry { step: Step::RolledBack, ..entry.clone() })
-}
-
-async fn doubtful(tx: &mut Tx, entry: &Entry, why: &str, now: u64, again_at: u64) -> Result<Entry> {
-    advance(tx, entry, Step::Doubtful, now).await?;
-    let sql = "UPDATE journal SET note = ?2, retire_at = ?3 WHERE id = ?1";
-    tx.execute(sql, vec![entry.id.into(), why.into(), time(again_at)]).await?;
-    Ok(Entry { step: Step::Doubtful, retire_at: Some(again_at), ..entry.clone() })
-}
-
 async fn revoke(store: &Store, tx: &mut Tx, sid: &KeySid, owner: &str) -> Result<Entry> {
     let key = keys::one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
     if key.state == KeyState::Proving {
@@ -376,18 +363,6 @@ fn friendly_name(instance: &str, team: &TeamId, number: i64) -> String {
 
 fn own_prefix(instance: &str) -> String {
     format!("sidekey:{instance}:")
-}
-
-/// Ends an entry whose old key is gone upstream, whoever saw it gone.
-async fn deleted(tx: &mut Tx, entry: &Entry, now: u64) -> Result<Entry> {
-    let sql = "UPDATE journal SET step = 'done', updated_at = ?2 WHERE id = ?1 AND step IN ('deleting', 'done')";
-    if tx.execute(sql, vec![entry.id.into(), time(now)]).await? == 0 {
-        return Err(taken_over(entry));
-    }
-    if let Some(sid) = entry.old_sid {
-        keys::forget(tx, &sid, "('retiring', 'revoking')").await?;
-    }
-    Ok(Entry { step: Step::Done, ..entry.clone() })
 }
 
 fn taken_over(entry: &Entry) -> StoreError {

@@ -47,17 +47,22 @@ impl Store {
 
     /// Takes in a key that was made elsewhere. A team that has a working key is refused.
     pub async fn import_key(&self, team: &TeamId, sid: KeySid, secret: &Secret, restricted: bool) -> Result<KeyRow> {
-        let mut tx = self.write().await?;
-        let outcome = import(self, &mut tx, team, (sid, secret), restricted).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| import(self, tx, team, (sid, secret), restricted).await).await
     }
 
     /// Says how the upstream sees a team's current key; answers whether that is news. Other keys stay as they are.
     pub async fn mark_key(&self, sid: &KeySid, state: KeyState) -> Result<bool> {
         debug_assert!(state.is_current(), "a mark never moves a key through its life");
-        let mut tx = self.write().await?;
-        let outcome = mark(&mut tx, sid, state).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let sql = format!(
+                "UPDATE keys SET state = ?2 WHERE sid = ?1 AND state <> ?2 AND state IN {CURRENT} RETURNING team"
+            );
+            let rows = tx.query(&sql, vec![sid.as_str().into(), state.name().into()]).await?;
+            let Some(row) = rows.first() else { return Ok(false) };
+            let team = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's team"))?;
+            changes::note_key(tx, &team).await.map(|_| true)
+        })
+        .await
     }
 
     /// Enabled teams whose current key is older than their own time between rotations, or than `every` where they have
@@ -79,9 +84,15 @@ impl Store {
 
     /// Forgets an imported key and leaves it to whoever made it.
     pub async fn release_key(&self, sid: &KeySid) -> Result<()> {
-        let mut tx = self.write().await?;
-        let outcome = release(&mut tx, sid).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let key = one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
+            if !key.imported {
+                return Err(StoreError::Refused(format!("key {sid} was made by sidekey: revoke it")));
+            }
+            tx.execute("DELETE FROM keys WHERE sid = ?1", vec![sid.as_str().into()]).await?;
+            changes::note_key(tx, &key.team).await.map(drop)
+        })
+        .await
     }
 
     /// Writes when keys were last used. No change is noted: brokers need not hear of it.
@@ -89,9 +100,14 @@ impl Store {
         if used.is_empty() {
             return Ok(());
         }
-        let mut tx = self.write().await?;
-        let outcome = touch(&mut tx, used).await;
-        tx.finish(outcome).await
+        let sql = "UPDATE keys SET last_used_at = ?2 WHERE sid = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
+        self.transact(async |tx| {
+            for (sid, at) in used {
+                tx.execute(sql, vec![sid.as_str().into(), time(*at)]).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -146,33 +162,6 @@ pub(super) async fn insert(tx: &mut Tx, sealer: &Sealer, key: &KeyRow, secret: &
         sealed.into(),
     ];
     tx.execute(sql, values).await?;
-    Ok(())
-}
-
-async fn release(tx: &mut Tx, sid: &KeySid) -> Result<()> {
-    let key = one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
-    if !key.imported {
-        return Err(StoreError::Refused(format!("key {sid} was made by sidekey: revoke it")));
-    }
-    tx.execute("DELETE FROM keys WHERE sid = ?1", vec![sid.as_str().into()]).await?;
-    changes::note_key(tx, &key.team).await.map(|_| ())
-}
-
-async fn mark(tx: &mut Tx, sid: &KeySid, state: KeyState) -> Result<bool> {
-    let sql =
-        format!("UPDATE keys SET state = ?2 WHERE sid = ?1 AND state <> ?2 AND state IN {CURRENT} RETURNING team");
-    let rows = tx.query(&sql, vec![sid.as_str().into(), state.name().into()]).await?;
-    let Some(row) = rows.first() else { return Ok(false) };
-    let team = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's team"))?;
-    changes::note_key(tx, &team).await?;
-    Ok(true)
-}
-
-async fn touch(tx: &mut Tx, used: &[(KeySid, u64)]) -> Result<()> {
-    for (sid, at) in used {
-        let sql = "UPDATE keys SET last_used_at = ?2 WHERE sid = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
-        tx.execute(sql, vec![sid.as_str().into(), time(*at)]).await?;
-    }
     Ok(())
 }
 

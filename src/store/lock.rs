@@ -4,7 +4,7 @@
 //! server. A replica says which changes it has applied so far that no request of its holds an older key; a retired key
 //! is deleted upstream only when every replica that is alive has got there.
 
-use super::engine::{Engine, Tx};
+use super::engine::Engine;
 use super::error::{Result, StoreError};
 use super::value::time;
 use super::{Store, sqlite};
@@ -52,16 +52,20 @@ impl Store {
     pub async fn beat(&self, id: &str, drained: i64) -> Result<()> {
         self.ask_time().await?;
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = beat(&mut tx, id, drained, now).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let sql = "INSERT INTO replicas (id, seen_at, drained) VALUES (?1, ?2, ?3)
+                ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, drained = excluded.drained";
+            tx.execute(sql, vec![id.into(), time(now), drained.into()]).await?;
+            let dead = time(now.saturating_sub(20 * ALIVE.as_secs()));
+            tx.execute("DELETE FROM replicas WHERE seen_at < ?1", vec![dead]).await.map(drop)
+        })
+        .await
     }
 
     /// Says that replica `id` is leaving.
     pub async fn leave(&self, id: &str) -> Result<()> {
-        let mut tx = self.write().await?;
-        let outcome = tx.execute("DELETE FROM replicas WHERE id = ?1", vec![id.into()]).await.map(|_| ());
-        tx.finish(outcome).await
+        let sql = "DELETE FROM replicas WHERE id = ?1";
+        self.transact(async |tx| tx.execute(sql, vec![id.into()]).await.map(drop)).await
     }
 
     /// Whether every replica that is alive has let go of the keys that change `change` replaced.
@@ -71,15 +75,6 @@ impl Store {
         let rows = self.read().await?.query(sql, vec![time(since), change.into()]).await?;
         Ok(rows.first().map_or(Ok(0), |row| row.int(0))? == 0)
     }
-}
-
-async fn beat(tx: &mut Tx, id: &str, drained: i64, now: u64) -> Result<()> {
-    let sql = "INSERT INTO replicas (id, seen_at, drained) VALUES (?1, ?2, ?3)
-        ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, drained = excluded.drained";
-    tx.execute(sql, vec![id.into(), time(now), drained.into()]).await?;
-    let dead = time(now.saturating_sub(20 * ALIVE.as_secs()));
-    tx.execute("DELETE FROM replicas WHERE seen_at < ?1", vec![dead]).await?;
-    Ok(())
 }
 
 fn lock_file(path: &std::path::Path) -> Result<Option<KeysLock>> {

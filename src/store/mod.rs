@@ -104,9 +104,11 @@ impl Store {
         self.inner.engine.read().await
     }
 
-    /// An exclusive write transaction.
-    async fn write(&self) -> Result<Tx> {
-        self.inner.engine.write(self.inner.signal.clone()).await
+    /// Runs `work` in an exclusive write transaction: committed if it goes well, rolled back if not or if this is dropped.
+    async fn transact<T>(&self, work: impl AsyncFnOnce(&mut Tx) -> Result<T>) -> Result<T> {
+        let mut tx = self.inner.engine.write(self.inner.signal.clone()).await?;
+        let outcome = work(&mut tx).await;
+        tx.finish(outcome).await
     }
 
     /// The store's time, in seconds since the Unix epoch: a server's clock, so that processes whose own clocks differ mean the

@@ -16,10 +16,19 @@ impl Store {
     /// Makes a team; its `created_at` is set here. A name that is taken is a [`StoreError::Duplicate`].
     pub async fn create_team(&self, mut team: TeamRow) -> Result<TeamRow> {
         team.created_at = self.now();
-        let mut tx = self.write().await?;
-        let outcome = insert(&mut tx, &team).await;
-        tx.finish(outcome).await?;
-        Ok(team)
+        self.transact(async |tx| {
+            if one(tx, &team.name).await?.is_some() {
+                return Err(StoreError::duplicate("team", &team.name));
+            }
+            check(&team)?;
+            let sql = "INSERT INTO teams
+                (name, kind, accounts, disabled, policy, key_permissions, grants, rotate_every, created_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            tx.execute(sql, values(&team)).await?;
+            changes::note_team(tx, &team.name).await?;
+            Ok(team)
+        })
+        .await
     }
 
     /// The team of this name.
@@ -40,41 +49,24 @@ impl Store {
 
     /// Changes a team through `edit`, which may not rename it.
     pub async fn change_team(&self, name: &TeamId, edit: impl FnOnce(&mut TeamRow)) -> Result<TeamRow> {
-        let mut tx = self.write().await?;
-        let outcome = update(&mut tx, name, edit).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let mut team = one(tx, name).await?.ok_or_else(|| StoreError::unknown("team", name))?;
+            edit(&mut team);
+            name.clone_into(&mut team.name);
+            check(&team)?;
+            let sql = "UPDATE teams SET kind = ?2, accounts = ?3, disabled = ?4, policy = ?5, key_permissions = ?6,
+                grants = ?7, rotate_every = ?8, created_at = ?9 WHERE name = ?1";
+            tx.execute(sql, values(&team)).await?;
+            changes::note_team(tx, name).await?;
+            Ok(team)
+        })
+        .await
     }
 
     /// Deletes a team and its tokens. A team that still has keys is refused: they would be left upstream.
     pub async fn delete_team(&self, name: &TeamId) -> Result<()> {
-        let mut tx = self.write().await?;
-        let outcome = delete(&mut tx, name).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| delete(tx, name).await).await
     }
-}
-
-async fn insert(tx: &mut Tx, team: &TeamRow) -> Result<()> {
-    if one(tx, &team.name).await?.is_some() {
-        return Err(StoreError::duplicate("team", &team.name));
-    }
-    check(team)?;
-    let sql =
-        "INSERT INTO teams (name, kind, accounts, disabled, policy, key_permissions, grants, rotate_every, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    tx.execute(sql, values(team)).await?;
-    changes::note_team(tx, &team.name).await
-}
-
-async fn update(tx: &mut Tx, name: &TeamId, edit: impl FnOnce(&mut TeamRow)) -> Result<TeamRow> {
-    let mut team = one(tx, name).await?.ok_or_else(|| StoreError::unknown("team", name))?;
-    edit(&mut team);
-    name.clone_into(&mut team.name);
-    check(&team)?;
-    let sql = "UPDATE teams SET kind = ?2, accounts = ?3, disabled = ?4, policy = ?5, key_permissions = ?6,
-        grants = ?7, rotate_every = ?8, created_at = ?9 WHERE name = ?1";
-    tx.execute(sql, values(&team)).await?;
-    changes::note_team(tx, name).await?;
-    Ok(team)
 }
 
 /// Refuses what can't be kept: a time between rotations is kept in whole seconds, and none would rotate without end.

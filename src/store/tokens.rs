@@ -35,9 +35,7 @@ impl Store {
             return Err(StoreError::Refused(text));
         }
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = insert(&mut tx, tokens, now).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| insert(tx, tokens, now).await).await
     }
 
     /// The tokens of one team, or of all, oldest first; revoked and expired ones included.
@@ -62,9 +60,17 @@ impl Store {
     /// Revokes a token; doing it twice keeps the first time.
     pub async fn revoke_token(&self, id: &TokenId) -> Result<TokenRow> {
         let now = self.now();
-        let mut tx = self.write().await?;
-        let outcome = revoke(&mut tx, id, now).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| {
+            let mut token = by_id(tx, id).await?;
+            if token.revoked_at.is_none() {
+                token.revoked_at = Some(now);
+                let sql = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1";
+                tx.execute(sql, vec![id.as_str().into(), time(now)]).await?;
+                changes::note_token(tx, &token.sha256).await?;
+            }
+            Ok(token)
+        })
+        .await
     }
 }
 
@@ -93,17 +99,6 @@ async fn insert_one(tx: &mut Tx, token: &TokenRow) -> Result<()> {
     ];
     tx.execute(sql, values).await?;
     changes::note_token(tx, &token.sha256).await
-}
-
-async fn revoke(tx: &mut Tx, id: &TokenId, now: u64) -> Result<TokenRow> {
-    let mut token = by_id(tx, id).await?;
-    if token.revoked_at.is_none() {
-        token.revoked_at = Some(now);
-        let sql = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1";
-        tx.execute(sql, vec![id.as_str().into(), time(now)]).await?;
-        changes::note_token(tx, &token.sha256).await?;
-    }
-    Ok(token)
 }
 
 async fn by_id(tx: &mut Tx, id: &TokenId) -> Result<TokenRow> {

@@ -134,9 +134,7 @@ impl Store {
         if old_key.id() == new_key.id() {
             return Err(StoreError::Refused("the new root key is the one in use".to_owned()));
         }
-        let mut tx = self.write().await?;
-        let outcome = rewrap(&mut tx, &old_key, &root_key::name(old), &new_key, &self.inner.clock).await;
-        tx.finish(outcome).await
+        self.transact(async |tx| rewrap(tx, &old_key, &root_key::name(old), &new_key, &self.inner.clock).await).await
     }
 }
 
