@@ -284,9 +284,8 @@ impl Life {
         let held = self.upstream();
         let upstream = held.keys()?;
         let permissions = self.store.team(team).await?.key_permissions;
-        let entry = self.store.begin_key(op, team, &self.owner).await?;
-        self.store.keep_grace(&entry, grace).await?;
-        let outcome = self.carry_through(lock, upstream, entry, (&permissions, grace)).await;
+        let entry = self.store.begin_key(op, team, &self.owner, grace).await?;
+        let outcome = self.carry_through(lock, upstream, entry, &permissions).await;
         let action = if op == Op::Create { "key.create" } else { "key.rotate" };
         match &outcome {
             Ok(entry) => {
@@ -306,7 +305,7 @@ impl Life {
         lock: &KeysLock,
         upstream: &UpstreamKeys,
         entry: Entry,
-        (permissions, grace): (&[String], Duration),
+        permissions: &[String],
     ) -> Result<Entry, LifeError> {
         let (sid, secret) = match upstream.create(&entry.friendly_name, permissions).await {
             Ok(made) => made,
@@ -326,7 +325,7 @@ impl Life {
             }
         };
         still(lock)?;
-        self.prove_and_swap(upstream, &created, &secret, grace).await
+        self.prove_and_swap(upstream, &created, &secret).await
     }
 
     /// Proves a created key and puts it in use, or takes it back.
@@ -335,11 +334,10 @@ impl Life {
         upstream: &UpstreamKeys,
         entry: &Entry,
         secret: &Secret,
-        grace: Duration,
     ) -> Result<Entry, LifeError> {
         let sid = entry.new_sid.ok_or_else(|| LifeError::Failed("the journal lost the new key".to_owned()))?;
         match prove(upstream, &sid, secret).await {
-            Proof::Good => Ok(self.store.key_swapped(entry, grace).await?),
+            Proof::Good => Ok(self.store.key_swapped(entry).await?),
             Proof::Refused(why) | Proof::Unclear(why) => {
                 let why = format!("the new key did not prove good: {why}");
                 let kept = match &entry.old_sid {

@@ -102,11 +102,10 @@ impl Life {
     async fn settle(&self, entry: &Entry) -> Result<(), LifeError> {
         let held = self.upstream();
         let upstream = held.keys()?;
-        let grace = self.store.kept_grace(entry).await?.unwrap_or(DEFAULT_GRACE);
         match (entry.step, &entry.new_sid) {
             (Step::Created, Some(sid)) => match self.store.open_key(sid).await {
                 // Failed here means taken back: settled too, but for a key that could not be deleted.
-                Ok(key) => match self.prove_and_swap(upstream, entry, &key.secret, grace).await {
+                Ok(key) => match self.prove_and_swap(upstream, entry, &key.secret).await {
                     Ok(_) => Ok(()),
                     Err(error) => match self.store.entry(entry.id).await?.step {
                         Step::RolledBack => Ok(()),

@@ -96,6 +96,8 @@ pub struct Entry {
     pub new_sid: Option<KeySid>,
     /// The key that goes.
     pub old_sid: Option<KeySid>,
+    /// How long the old key lives on after the swap, in whole seconds. Whoever finishes the change keeps to it.
+    pub grace: Duration,
     /// The change that swapped the keys.
     pub swapped_by: Option<i64>,
     /// When that was.
@@ -111,19 +113,21 @@ pub(super) struct Draft<'a> {
     pub(super) team: &'a TeamId,
     pub(super) restricted: bool,
     pub(super) old_sid: Option<KeySid>,
+    /// Rounded up to whole seconds when it is written.
+    pub(super) grace: Duration,
 }
 
 const COLUMNS: &str = "id, op, team, step, owner, friendly_name, restricted, new_sid, old_sid, swapped_by, swapped_at,
-    retire_at FROM journal";
+    retire_at, grace FROM journal";
 
 /// How long finished entries are kept: they tell which keys sidekey made.
 const KEPT: Duration = Duration::from_hours(24 * 400);
 
 impl Store {
     /// Begins to make a key for a team: its first ([`Op::Create`]; a current key that the upstream no longer takes may
-    /// be replaced) or another ([`Op::Rotate`]).
-    pub async fn begin_key(&self, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
-        self.transact(async |tx| begin(self, tx, op, team, owner).await).await
+    /// be replaced) or another ([`Op::Rotate`]). The old one is to live on for `grace` after the swap.
+    pub async fn begin_key(&self, op: Op, team: &TeamId, owner: &str, grace: Duration) -> Result<Entry> {
+        self.transact(async |tx| begin(self, tx, op, team, (owner, grace)).await).await
     }
 
     /// Keeps the new key, sealed, in state proving.
@@ -131,9 +135,9 @@ impl Store {
         self.transact(async |tx| created(self, tx, entry, sid, secret).await).await
     }
 
-    /// Makes the new key the team's key, and the old one a retiring one until `grace` from now.
-    pub async fn key_swapped(&self, entry: &Entry, grace: Duration) -> Result<Entry> {
-        self.transact(async |tx| swapped(self, tx, entry, grace).await).await
+    /// Makes the new key the team's key, and the old one a retiring one until its grace is over.
+    pub async fn key_swapped(&self, entry: &Entry) -> Result<Entry> {
+        self.transact(async |tx| swapped(self, tx, entry).await).await
     }
 
     /// Says that the old key is about to be deleted upstream.
@@ -228,7 +232,7 @@ impl Store {
     }
 }
 
-async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -> Result<Entry> {
+async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, (owner, grace): (&str, Duration)) -> Result<Entry> {
     let row = teams::one(tx, team).await?.ok_or_else(|| StoreError::unknown("team", team))?;
     let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
     if !tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
@@ -253,6 +257,7 @@ async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, owner: &str) -
         team,
         restricted: !row.key_permissions.is_empty(),
         old_sid: held.map(|key| key.sid),
+        grace,
     };
     insert(tx, store, owner, &draft).await
 }
@@ -276,7 +281,7 @@ async fn created(store: &Store, tx: &mut Tx, entry: &Entry, sid: KeySid, secret:
     Ok(Entry { step: Step::Created, new_sid: Some(sid), ..entry.clone() })
 }
 
-async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> Result<Entry> {
+async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry) -> Result<Entry> {
     let now = store.now();
     let new = entry.new_sid.ok_or_else(|| StoreError::Corrupt("a created key without SID".to_owned()))?;
     // The old key may have been revoked meanwhile: then it is not ours to retire.
@@ -290,10 +295,10 @@ async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry, grace: Duration) -> 
     let change = changes::note_key(tx, &entry.team).await?;
     let step = if retires { Step::Swapped } else { Step::Done };
     advance(tx, entry, step, now).await?;
-    // Of this second nobody knows how much is over already, and who deletes the key may be a second ahead of who counts here: the old
-    // key lives on for no less than it was granted.
-    let whole = grace.as_secs().saturating_add(if grace.is_zero() { 0 } else { 2 });
-    let retire_at = now.saturating_add(whole).saturating_add(u64::from(grace.subsec_nanos() > 0));
+    // Of this second nobody knows how much is over already, and who deletes the key may be a second ahead of who counts
+    // here: the old key lives on for no less than it was granted.
+    let spare = if entry.grace.is_zero() { 0 } else { 2 };
+    let retire_at = now.saturating_add(entry.grace.as_secs()).saturating_add(spare);
     let sql = "UPDATE journal SET swapped_by = ?2, swapped_at = ?3, retire_at = ?4 WHERE id = ?1";
     tx.execute(sql, vec![entry.id.into(), change.into(), time(now), time(retire_at)]).await?;
     let old = time(now.saturating_sub(KEPT.as_secs()));
@@ -314,14 +319,16 @@ async fn revoke(store: &Store, tx: &mut Tx, sid: &KeySid, owner: &str) -> Result
         team: &key.team,
         restricted: key.restricted,
         old_sid: Some(*sid),
+        grace: Duration::ZERO,
     };
     insert(tx, store, owner, &draft).await
 }
 
 /// Writes a new entry and gives it its `FriendlyName`.
 pub(super) async fn insert(tx: &mut Tx, store: &Store, owner: &str, draft: &Draft<'_>) -> Result<Entry> {
-    let sql = "INSERT INTO journal (op, team, step, owner, friendly_name, restricted, old_sid, started_at, updated_at)
-        VALUES (?1, ?2, ?3, ?4, '', ?5, ?6, ?7, ?7) RETURNING id";
+    let sql = "INSERT INTO journal (op, team, step, owner, friendly_name, restricted, old_sid, started_at, updated_at,
+        grace) VALUES (?1, ?2, ?3, ?4, '', ?5, ?6, ?7, ?7, ?8) RETURNING id";
+    let grace = draft.grace.as_secs().saturating_add(u64::from(draft.grace.subsec_nanos() > 0));
     let values = vec![
         word(&OPS, draft.op).into(),
         draft.team.as_str().into(),
@@ -330,6 +337,7 @@ pub(super) async fn insert(tx: &mut Tx, store: &Store, owner: &str, draft: &Draf
         draft.restricted.into(),
         draft.old_sid.as_ref().map_or(Value::Null, |sid| sid.as_str().into()),
         time(store.now()),
+        time(grace),
     ];
     let rows = tx.query(sql, values).await?;
     let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
@@ -346,6 +354,7 @@ pub(super) async fn insert(tx: &mut Tx, store: &Store, owner: &str, draft: &Draf
         restricted: draft.restricted,
         new_sid: None,
         old_sid: draft.old_sid,
+        grace: Duration::from_secs(grace),
         swapped_by: None,
         swapped_at: None,
         retire_at: None,
@@ -400,6 +409,7 @@ fn read(row: &Row) -> Result<Entry> {
         restricted: row.int(6)? != 0,
         new_sid: sid(7)?,
         old_sid: sid(8)?,
+        grace: Duration::from_secs(row.time(12)?),
         swapped_by: row.opt_int(9)?,
         swapped_at: row.opt_time(10)?,
         retire_at: row.opt_time(11)?,

@@ -127,7 +127,7 @@ async fn import(
     if let Some(held) = current(tx, team).await? {
         return Err(StoreError::Refused(format!("team {team} has key {} already: revoke it first", held.sid)));
     }
-    let draft = Draft { op: Op::Import, step: Step::Done, team, restricted, old_sid: None };
+    let draft = Draft { op: Op::Import, step: Step::Done, team, restricted, old_sid: None, grace: Duration::ZERO };
     let entry = journal::insert(tx, store, "import", &draft).await?;
     let key = KeyRow {
         sid,

@@ -7,7 +7,6 @@
 mod changes;
 mod engine;
 mod error;
-mod grace;
 mod journal;
 mod keys;
 mod lock;

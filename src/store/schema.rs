@@ -7,7 +7,7 @@ use super::error::{Result, StoreError};
 use super::value::{Row, Value};
 
 /// Every migration, oldest first; the version of a store is how many it has had.
-const MIGRATIONS: &[&str] = &[FIRST, MARKED];
+const MIGRATIONS: &[&str] = &[FIRST, MARKED, GRACE];
 
 /// The newest version that this program knows.
 pub(super) fn known() -> i64 {
@@ -91,6 +91,11 @@ CREATE TABLE replicas (
 
 /// A change gets a random mark beside its number: a store that was restored from a copy uses its numbers again.
 const MARKED: &str = "ALTER TABLE changes ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;";
+
+/// The grace of a key change, in seconds, gets a column of its own: it stood in the note before, as `grace 600`, and an
+/// entry without had the default of then.
+const GRACE: &str = "ALTER TABLE journal ADD COLUMN grace BIGINT NOT NULL DEFAULT 600;
+UPDATE journal SET grace = CAST(SUBSTR(note, 7) AS BIGINT), note = NULL WHERE note LIKE 'grace %';";
 
 /// Brings the store to the newest version, inside the transaction of `tx`; refuses a newer one untouched. Answers
 /// whether the store was empty before.

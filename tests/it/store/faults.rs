@@ -7,9 +7,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sidekey::clock::Clock;
 use sidekey::config::{RootKey, StoreUrl};
 use sidekey::secret::Secret;
-use sidekey::store::{Catchup, Change, Store, StoreError};
+use sidekey::store::{Catchup, Change, Op, Store, StoreError};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 on_both!(
     a_wrong_root_key_is_refused_and_named,
@@ -53,14 +54,21 @@ async fn a_missing_root_key_is_never_made_for_a_store_that_exists(place: Place) 
 }
 
 async fn a_newer_schema_is_refused_untouched(place: Place) {
-    drop(filled(&place).await);
+    let store = filled(&place).await;
+    let entry = store.begin_key(Op::Rotate, &team("billing"), "me", Duration::ZERO).await.expect("begun");
+    drop(store);
     place.meddle("UPDATE schema_version SET version = 99").await;
     assert!(matches!(place.open().await, Err(StoreError::Newer { found: 99, .. })));
     // An older one is brought up to date.
     place.meddle("ALTER TABLE changes DROP COLUMN mark").await;
+    place.meddle("ALTER TABLE journal DROP COLUMN grace").await;
+    place.meddle(&format!("UPDATE journal SET note = 'grace 7200' WHERE id = {}", entry.id)).await;
     place.meddle("UPDATE schema_version SET version = 1").await;
     let store = place.store().await;
     assert!(store.open_key(&sid('a')).await.is_ok());
+    let grace = async |id| store.entry(id).await.expect("an entry").grace;
+    assert_eq!(grace(entry.id).await, Duration::from_hours(2), "a grace that stood in the note is kept");
+    assert_eq!(grace(entry.id - 1).await, Duration::from_mins(10), "and is the usual one where none did");
     let before = store.position().await.expect("a position");
     store.set_team_disabled(&team("billing"), true).await.expect("changed");
     assert!(matches!(store.changes_since(before).await, Ok(Catchup::Changes { changes, .. }) if changes.len() == 1));

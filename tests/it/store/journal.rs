@@ -24,9 +24,9 @@ fn secret() -> Secret {
 
 /// Gives the team a key, in all steps.
 async fn with_key(store: &Store, name: &str, key: KeySid) -> Entry {
-    let entry = store.begin_key(Op::Create, &team(name), "me").await.expect("begun");
+    let entry = store.begin_key(Op::Create, &team(name), "me", Duration::ZERO).await.expect("begun");
     let entry = store.key_created(&entry, key, &secret()).await.expect("created");
-    store.key_swapped(&entry, Duration::ZERO).await.expect("swapped")
+    store.key_swapped(&entry).await.expect("swapped")
 }
 
 async fn states(store: &Store) -> Vec<(KeySid, KeyState)> {
@@ -38,14 +38,14 @@ async fn a_key_is_made_and_replaced_in_steps(place: Place) {
     make_team(&store, "billing").await;
     let first = with_key(&store, "billing", sid('a')).await;
     assert_eq!(first.step, Step::Done, "there was nothing to retire");
-    let again = store.begin_key(Op::Create, &team("billing"), "me").await;
+    let again = store.begin_key(Op::Create, &team("billing"), "me", Duration::ZERO).await;
     assert!(again.is_err_and(|error| error.to_string().contains("rotate")));
-    let entry = store.begin_key(Op::Rotate, &team("billing"), "me").await.expect("begun");
+    let entry = store.begin_key(Op::Rotate, &team("billing"), "me", Duration::from_mins(10)).await.expect("begun");
     assert_eq!((entry.step, entry.old_sid), (Step::Intended, Some(sid('a'))));
     let entry = store.key_created(&entry, sid('b'), &secret()).await.expect("created");
     assert_eq!(states(&store).await, [(sid('b'), KeyState::Proving), (sid('a'), KeyState::Active)]);
     let before = store.position().await.expect("a position");
-    let entry = store.key_swapped(&entry, Duration::from_mins(10)).await.expect("swapped");
+    let entry = store.key_swapped(&entry).await.expect("swapped");
     assert_eq!(states(&store).await, [(sid('b'), KeyState::Active), (sid('a'), KeyState::Retiring)]);
     assert_eq!(store.position().await.map(|now| now.id), Ok(before.id + 1), "both keys change in one change");
     assert_eq!(entry.swapped_by, Some(before.id + 1));
@@ -64,19 +64,19 @@ async fn a_failed_key_is_taken_back(place: Place) {
     let store = place.store().await;
     make_team(&store, "billing").await;
     with_key(&store, "billing", sid('a')).await;
-    let entry = store.begin_key(Op::Rotate, &team("billing"), "me").await.expect("begun");
+    let entry = store.begin_key(Op::Rotate, &team("billing"), "me", Duration::ZERO).await.expect("begun");
     let entry = store.key_created(&entry, sid('b'), &secret()).await.expect("created");
     store.key_rolled_back(&entry, "the proof failed").await.expect("rolled back");
     assert_eq!(states(&store).await, [(sid('a'), KeyState::Active)]);
     assert_eq!(store.unfinished_entries().await, Ok(vec![]));
-    let late = store.key_swapped(&entry, Duration::ZERO).await;
+    let late = store.key_swapped(&entry).await;
     assert!(matches!(late, Err(StoreError::Refused(_))), "{late:?}");
 }
 
 async fn a_slow_owner_finds_its_step_refused(place: Place) {
     let store = place.store().await;
     make_team(&store, "billing").await;
-    let entry = store.begin_key(Op::Create, &team("billing"), "slow").await.expect("begun");
+    let entry = store.begin_key(Op::Create, &team("billing"), "slow", Duration::ZERO).await.expect("begun");
     let taken = store.take_over(&entry, "quick").await.expect("taken over");
     let late = store.key_created(&entry, sid('a'), &secret()).await;
     assert!(matches!(late, Err(StoreError::Refused(_))), "{late:?}");
@@ -100,7 +100,7 @@ async fn a_revoked_key_is_out_of_use_at_once(place: Place) {
     let late = store.take_over(&taken, "late").await;
     assert!(matches!(late, Err(StoreError::Refused(_))), "{late:?}");
     assert_eq!(store.begin_revoke(&sid('a'), "me").await, Err(StoreError::unknown("key", sid('a'))));
-    let rotate = store.begin_key(Op::Rotate, &team("billing"), "me").await;
+    let rotate = store.begin_key(Op::Rotate, &team("billing"), "me", Duration::ZERO).await;
     assert!(rotate.is_err_and(|error| error.to_string().contains("create")));
 }
 
@@ -118,9 +118,9 @@ async fn names_upstream_are_unique_and_short(place: Place) {
     let store = place.store().await;
     let long = "x".repeat(63);
     make_team(&store, &long).await;
-    let first = store.begin_key(Op::Create, &team(&long), "me").await.expect("begun");
+    let first = store.begin_key(Op::Create, &team(&long), "me", Duration::ZERO).await.expect("begun");
     store.key_rolled_back(&first, "again").await.expect("rolled back");
-    let second = store.begin_key(Op::Create, &team(&long), "me").await.expect("begun");
+    let second = store.begin_key(Op::Create, &team(&long), "me", Duration::ZERO).await.expect("begun");
     let head = format!("sidekey:{}:xxx", store.instance());
     for entry in [&first, &second] {
         assert!(entry.friendly_name.starts_with(&head), "{}", entry.friendly_name);
@@ -180,12 +180,12 @@ async fn a_change_that_is_taken_over_keeps_its_grace(place: Place) {
     let store = place.store().await;
     make_team(&store, "billing").await;
     with_key(&store, "billing", sid('a')).await;
-    let entry = store.begin_key(Op::Rotate, &team("billing"), "me").await.expect("begun");
-    assert_eq!(store.kept_grace(&entry).await.expect("read"), None, "an older version kept none");
-    store.keep_grace(&entry, Duration::from_millis(7_199_500)).await.expect("kept");
+    let grace = Duration::from_millis(7_199_500);
+    let entry = store.begin_key(Op::Rotate, &team("billing"), "me", grace).await.expect("begun");
     let entry = store.key_created(&entry, sid('b'), &secret()).await.expect("created");
-    let taken = store.take_over(&entry, "another").await.expect("taken over");
-    assert_eq!(store.kept_grace(&taken).await.expect("read"), Some(Duration::from_hours(2)));
-    store.key_rolled_back(&taken, "it did not prove good").await.expect("taken back");
-    assert_eq!(store.kept_grace(&taken).await.expect("read"), None);
+    let left = store.entry(entry.id).await.expect("an entry");
+    assert_eq!((entry.grace, left.grace), (Duration::from_hours(2), Duration::from_hours(2)), "in whole seconds");
+    let taken = store.take_over(&left, "another").await.expect("taken over");
+    let swapped = store.key_swapped(&taken).await.expect("swapped");
+    assert!(swapped.retire_at >= swapped.swapped_at.map(|at| at + 7200));
 }
