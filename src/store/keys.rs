@@ -1,12 +1,12 @@
 //! Keys as rows: read, import, mark, touch. Their steps through life are in `journal`.
 
 use super::engine::Tx;
+use super::entry::{Draft, Op, Step};
 use super::error::{Result, StoreError};
-use super::journal::{self, Draft, Op, Step};
 use super::rows::{KeyRow, KeyState, SealedKey};
 use super::seal::{Place, Sealer};
 use super::value::{Row, Value, time};
-use super::{Store, changes, teams};
+use super::{Store, changes, journal, teams};
 use crate::ids::{KeySid, TeamId};
 use crate::secret::Secret;
 use std::time::Duration;

@@ -6,6 +6,7 @@
 
 mod changes;
 mod engine;
+mod entry;
 mod error;
 mod journal;
 mod keys;
@@ -23,8 +24,8 @@ mod value;
 mod watch;
 
 pub use changes::{Catchup, Position};
+pub use entry::{Entry, Op, Step};
 pub use error::{Result, StoreError};
-pub use journal::{Entry, Op, Step};
 pub use lock::KeysLock;
 pub use rows::{Change, KeyRow, KeyState, SealedKey, TeamRow, TokenRow};
 pub use tokens::NewToken;
