@@ -3,13 +3,14 @@
 //! Requests never wait for this: they read the directory. When the store is lost, the directory stays as it was until
 //! `store.max_staleness` is over; then it refuses.
 
+use super::changes::{describe, fresh};
+use super::health::Health;
 use crate::clock::Clock;
 use crate::config::{Config, Kind};
 use crate::directory::{Declared, Directory, Key, TeamState, TokenEntry, declare};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::store::{Catchup, Change, KeyState, Position, Result, SealedKey, Store, TeamRow, TokenRow};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,34 +23,6 @@ const REMEMBERED: u64 = 30 * 24 * 3600;
 
 /// A key's last use is written when it is this much newer than what was written, in seconds: it is stated to the minute.
 const TOUCH: u64 = 60;
-
-/// How the feed does, for `/readyz` and the metrics.
-#[derive(Debug, Default)]
-pub struct Health {
-    /// Unix second of the last answer of the store; 0: none yet.
-    heard: AtomicU64,
-    /// Unix second since which the store has not answered; 0: it answers.
-    lost: AtomicU64,
-    /// Changes applied so far.
-    applied: AtomicU64,
-}
-
-impl Health {
-    /// Since which Unix second the store has not answered; `None`: it answers.
-    pub fn lost_since(&self) -> Option<u64> {
-        Some(self.lost.load(Ordering::Relaxed)).filter(|second| *second != 0)
-    }
-
-    /// Unix second of the store's last answer.
-    pub fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
-    }
-
-    /// Changes applied since the start.
-    pub fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Relaxed)
-    }
-}
 
 /// Carries changes into a directory.
 #[derive(Debug)]
@@ -182,7 +155,7 @@ impl Feed {
                     for change in changes {
                         news.push(describe(&change));
                         self.apply(change, before.id);
-                        self.health.applied.fetch_add(1, Ordering::Relaxed);
+                        self.health.count();
                     }
                     self.position = through;
                     self.heard();
@@ -196,8 +169,7 @@ impl Feed {
 
     /// The store did not answer: how long that has been is what `/readyz` says.
     pub fn lost(&self) {
-        let now = self.clock.unix_seconds();
-        let _ = self.health.lost.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        self.health.unanswered(self.clock.unix_seconds());
     }
 
     /// The last change from whose time on no request of this process holds a replaced key.
@@ -335,8 +307,7 @@ impl Feed {
     }
 
     fn heard(&self) {
-        self.health.heard.store(self.clock.unix_seconds(), Ordering::Relaxed);
-        self.health.lost.store(0, Ordering::Relaxed);
+        self.health.answered(self.clock.unix_seconds());
         self.state_freshness();
     }
 
@@ -344,31 +315,6 @@ impl Feed {
     fn state_freshness(&self) {
         self.directory.set_fresh_until(self.health.heard().saturating_add(self.max_staleness.as_secs()));
     }
-}
-
-/// A change in words. Whoever made it may have been a command, which writes no audit of its own.
-fn describe(change: &Change) -> (&'static str, String) {
-    match change {
-        Change::Team(row) if row.disabled => ("store.team", format!("{} is disabled", row.name)),
-        Change::Team(row) => ("store.team", format!("{} is new or different", row.name)),
-        Change::TeamGone(name) => ("store.team", format!("{name} is gone")),
-        Change::Token(row) if row.revoked_at.is_some() => {
-            ("store.token", format!("{} of {} is revoked", row.id, row.team))
-        }
-        Change::Token(row) => ("store.token", format!("{} of {} is new", row.id, row.team)),
-        Change::TokenGone(digest) => ("store.token", format!("sha256:{} is gone", hex::encode(&digest[..6]))),
-        Change::Key(name, Some(key)) => ("store.key", format!("{} of {name} is {}", key.row.sid, key.row.state.name())),
-        Change::Key(name, None) => ("store.key", format!("{name} has none")),
-    }
-}
-
-fn fresh(key: SealedKey) -> Key {
-    let made = Key::new(key.row.sid.as_str(), key.secret, !key.row.restricted);
-    if key.row.state != KeyState::Active {
-        // Somebody has told the store long since.
-        made.reject(key.row.created_at);
-    }
-    made
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //!
 //! A thread and a runtime of its own, so that neither a slow disk nor a lost server is ever felt by a request.
 
-use super::feed::{Feed, Health};
+use super::error::LifeError;
+use super::feed::Feed;
+use super::health::Health;
 use super::life::{Life, UNRECORDED};
 use crate::audit::Trail;
 use crate::clock::Clock;
@@ -296,9 +298,9 @@ async fn tend_once(
     rotate_every: &AtomicU64,
     clock: &Clock,
     failed: &mut HashMap<TeamId, Instant>,
-) -> Result<(), super::LifeError> {
+) -> Result<(), LifeError> {
     if life.is_forbidden() {
-        return Err(super::LifeError::Failed(UNRECORDED.to_owned()));
+        return Err(LifeError::Failed(UNRECORDED.to_owned()));
     }
     if life.is_unsettled().await?
         && let Some(lock) = life.store().try_keys_lock().await?

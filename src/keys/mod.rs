@@ -4,18 +4,25 @@
 //! [`Keeper`] runs both beside a broker. [`access_token`] signs with a team's key what no team could sign.
 
 pub mod access_token;
+mod changes;
+mod error;
 mod feed;
+mod health;
 mod keeper;
 mod lease;
 mod life;
 mod reconcile;
 mod recover;
+mod replace;
+mod upstream_answer;
 mod upstream_keys;
 pub mod view;
 
-pub use feed::{Feed, Health};
+pub use error::LifeError;
+pub use feed::Feed;
+pub use health::Health;
 pub use keeper::Keeper;
 pub use lease::{Lease, lease, lease_to_sign};
-pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError};
+pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life};
 pub use reconcile::Reconciled;
 pub use upstream_keys::{KeysError, Listed, is_secret};

@@ -1,6 +1,7 @@
 //! The upstream's list of keys against the store's.
 
-use super::life::{Life, LifeError};
+use super::error::LifeError;
+use super::life::Life;
 use super::upstream_keys::Listed;
 use crate::ids::{KeySid, TeamId};
 use crate::store::{KeyRow, KeyState};

@@ -1,6 +1,7 @@
 //! What is left to do: entries of processes that died, old keys whose time has come, keys that are due for rotation.
 
-use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, LifeError, still};
+use super::error::LifeError;
+use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, still};
 use super::upstream_keys::KeysError;
 use crate::ids::TeamId;
 use crate::store::{Entry, KeysLock, Step, StoreError};
