@@ -15,8 +15,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// `upstream.response_timeout`: Twilio's slowest answers take some seconds, and its SDKs give up after 30 s or later.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `store.max_staleness`: long enough to mend a database, and a minute less than a replaced key lives on
-/// ([`crate::keys::DEFAULT_GRACE`]): a broker that does not hear of the new one never acts with one that is gone.
+/// `store.max_staleness`: long enough to mend a database, and a minute less than a replaced key lives on, which `keys`
+/// holds: a broker that does not hear of the new one never acts with one that is gone.
 pub const MAX_STALENESS: Duration = Duration::from_mins(9);
 
 /// `audit.file`: beside the config file.

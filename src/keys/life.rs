@@ -10,7 +10,7 @@ use super::recover::Unsettled;
 use super::upstream_keys::{KeysError, UpstreamKeys};
 use crate::audit::Trail;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, defaults::MAX_STALENESS};
 use crate::ids::{KeySid, TeamId};
 use crate::secret::{Secret, random};
 use crate::store::{Entry, KeyRow, KeysLock, Op, Store};
@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Grace of a rotation unless it is told: long enough for devices to fetch a new Access Token, which dies with the key
 /// that signed it, and short enough that the account's number of keys stays small.
 pub const DEFAULT_GRACE: Duration = Duration::from_mins(10);
+
+/// A broker that does not hear of the new key refuses a minute before the old one may go ([`MAX_STALENESS`]).
+const _: () = assert!(MAX_STALENESS.as_secs() + 60 <= DEFAULT_GRACE.as_secs());
 
 /// How long a request that holds an old key may keep it alive beyond its grace. A request that is answered has long been
 /// let in; this ends a replica that says nothing.
