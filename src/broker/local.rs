@@ -6,7 +6,7 @@ use super::stop::Stop;
 use crate::config::Kind;
 use crate::error::Reason;
 use crate::keys::access_token::{self, MAX_BODY, MintError, Request};
-use crate::keys::lease_to_sign;
+use crate::keys::signing_key;
 use crate::policy::own_policy;
 use jiff::Timestamp;
 use serde_json::json;
@@ -79,11 +79,10 @@ impl Line<'_, '_, '_> {
                 .map_err(|_| refused(&MintError::Grant(grant.to_owned())))?;
         }
         let now = self.now;
-        let lease = lease_to_sign(team, &self.broker.directory, now)
+        let key = signing_key(team, &self.broker.directory, now)
             .map_err(|reason| Stop::telling(reason, MINT, reason.row().message.to_owned()))?;
         let grants = team.grants.as_deref();
-        let minted =
-            access_token::mint(lease.key(), account, grants, &request, now).map_err(|error| refused(&error))?;
+        let minted = access_token::mint(&key, account, grants, &request, now).map_err(|error| refused(&error))?;
         let expires = Timestamp::from_second(i64::try_from(minted.expires_at).unwrap_or(i64::MAX));
         let body = json!({
             "token": minted.token,

@@ -1,4 +1,7 @@
 //! Grant → lease: the right to send one request with the team's key.
+//!
+//! [`Lease`] has no constructor but [`lease()`], which asks for a [`Grant`]. The key that signs Access Tokens is no lease:
+//! nothing is sent with it.
 
 use crate::config::Kind;
 use crate::directory::{Directory, Key, TeamState};
@@ -36,23 +39,23 @@ impl Lease {
 /// # Errors
 /// `no_key` where there is none.
 pub fn lease(_grant: &Grant, team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
-    take(team, directory, now)
+    take(team, directory, now).map(|key| Lease { key })
 }
 
-/// Leases the key that signs Access Tokens for a proven team. Nothing goes upstream with it, so no grant is asked for.
+/// The key that signs Access Tokens for a proven team. Nothing goes upstream with it, so no grant is asked for.
 ///
 /// # Errors
 /// `no_key` where there is none.
-pub fn lease_to_sign(team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
+pub fn signing_key(team: &TeamState, directory: &Directory, now: u64) -> Result<Arc<Key>, Reason> {
     take(team, directory, now)
 }
 
-fn take(team: &TeamState, directory: &Directory, now: u64) -> Result<Lease, Reason> {
+fn take(team: &TeamState, directory: &Directory, now: u64) -> Result<Arc<Key>, Reason> {
     let key = match (&team.key, team.kind) {
         (_, Kind::Master) => directory.master(),
         (key, Kind::Standard) => key.clone(),
     };
     let key = key.ok_or(Reason::NoKey)?;
     key.touch(now);
-    Ok(Lease { key })
+    Ok(key)
 }

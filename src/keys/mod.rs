@@ -22,7 +22,7 @@ pub use error::LifeError;
 pub use feed::Feed;
 pub use health::Health;
 pub use keeper::Keeper;
-pub use lease::{Lease, lease, lease_to_sign};
+pub use lease::{Lease, lease, signing_key};
 pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life};
 pub use reconcile::Reconciled;
 pub use upstream_keys::{KeysError, Listed, is_secret};
