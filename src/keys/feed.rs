@@ -94,6 +94,9 @@ impl Feed {
     }
 
     /// Loads everything. What is in the directory and no longer in the store goes.
+    ///
+    /// # Errors
+    /// The store's. What was loaded before stays in the directory.
     pub async fn load(&mut self) -> Result<()> {
         let mut seen = HashSet::new();
         // Tokens are weighed only where there may be old ones: a set of a million digests is not free.
@@ -136,6 +139,9 @@ impl Feed {
     }
 
     /// Applies what has changed since, and says what that was, in words for the audit.
+    ///
+    /// # Errors
+    /// The store's. What was applied before stays, and the rest comes with the next call.
     pub async fn follow(&mut self) -> Result<Vec<(&'static str, String)>> {
         let mut news = Vec::new();
         if self.outdated {
@@ -179,6 +185,9 @@ impl Feed {
     }
 
     /// Tells the store which keys were used, and how the upstream took them; answers whose standing is news.
+    ///
+    /// # Errors
+    /// The store's. What it did not take is told again.
     pub async fn report(&mut self) -> Result<Vec<(KeySid, KeyState)>> {
         let mut used = Vec::new();
         let mut marks = Vec::new();

@@ -81,6 +81,11 @@ impl Life {
     }
 
     /// Makes a team's first key, or replaces one that the upstream no longer takes.
+    ///
+    /// # Errors
+    /// [`LifeError::Store`]: no such team, or it has a working key. [`LifeError::Upstream`]: it made no key, or did not say
+    /// so. [`LifeError::Failed`]: the new key did not prove good, an earlier change can't be settled, or the lock was lost.
+    /// [`LifeError::Busy`]: the lock was not free for a minute.
     pub async fn create(&self, team: &TeamId) -> Result<KeyRow, LifeError> {
         let entry = self.replace(Op::Create, team, DEFAULT_GRACE).await?;
         self.new_key(&entry).await
@@ -88,6 +93,9 @@ impl Life {
 
     /// Replaces a team's key. When this returns, requests use the new one; the old one is deleted when no request holds
     /// it and its grace is over, by [`Life::retire_due`].
+    ///
+    /// # Errors
+    /// As [`Life::create`]; here a team without a key is refused. The old key stays in use.
     pub async fn rotate(&self, team: &TeamId, grace: Duration) -> Result<(KeyRow, Entry), LifeError> {
         let entry = self.replace(Op::Rotate, team, grace).await?;
         Ok((self.new_key(&entry).await?, entry))
@@ -117,6 +125,9 @@ impl Life {
     }
 
     /// Takes in a key that was made elsewhere. Speaks to nobody.
+    ///
+    /// # Errors
+    /// As [`Store::import_key`].
     pub async fn import(
         &self,
         team: &TeamId,
@@ -131,6 +142,10 @@ impl Life {
 
     /// Takes a key out of use, at once and for good, and deletes it upstream. If the upstream can't be reached, the key
     /// is out of use all the same, and its deletion is tried again by whoever changes keys next.
+    ///
+    /// # Errors
+    /// [`LifeError::Store`]: no such key, or it is being made. [`LifeError::Upstream`]: there is no master credential;
+    /// nothing was changed. [`LifeError::Failed`]: out of use, but not deleted upstream yet.
     pub async fn revoke(&self, sid: &KeySid) -> Result<(), LifeError> {
         // The key must be one of ours, and the upstream must be known, before anything changes.
         let row = self.store.key(sid).await?;
@@ -150,6 +165,10 @@ impl Life {
     }
 
     /// Deletes a team, its tokens and its keys. Keys that sidekey made are deleted upstream; imported ones are let go.
+    ///
+    /// # Errors
+    /// [`LifeError::Store`]: no such team. [`LifeError::Upstream`]: keys are to be deleted, and there is no master
+    /// credential. [`LifeError::Failed`]: it is disabled, but a key of it is not deleted upstream yet.
     pub async fn delete_team(&self, team: &TeamId) -> Result<(), LifeError> {
         let keys = self.store.keys(Some(team)).await?;
         if keys.iter().any(|key| !key.imported) {

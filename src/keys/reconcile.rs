@@ -23,6 +23,10 @@ pub struct Reconciled {
 impl Life {
     /// Compares, and marks keys that have gone missing or come back. With `delete_orphans`, settles what dead processes
     /// left behind and deletes orphans; without it, nothing is deleted.
+    ///
+    /// # Errors
+    /// [`LifeError::Upstream`]: it does not list its keys, or did not delete one. [`LifeError::Busy`]: another process
+    /// changes keys. [`LifeError::Failed`]: the lock was lost while old changes were settled.
     pub async fn reconcile(&self, delete_orphans: bool) -> Result<Reconciled, LifeError> {
         let held = self.upstream();
         let upstream = held.keys()?;

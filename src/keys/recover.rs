@@ -127,6 +127,10 @@ impl Life {
     }
 
     /// Deletes old keys whose grace is over and that no request holds; answers how many are still to come.
+    ///
+    /// # Errors
+    /// [`LifeError::Upstream`]: a key was not deleted; it is tried again as an unsettled change. [`LifeError::Failed`]:
+    /// the lock was lost, or what is done can't be recorded.
     pub async fn retire_due(&self) -> Result<usize, LifeError> {
         let mut waiting = 0;
         let mut due = Vec::new();

@@ -110,6 +110,9 @@ impl UpstreamKeys {
     }
 
     /// Makes a key; with permissions, a Restricted one.
+    ///
+    /// # Errors
+    /// [`KeysError::NotDone`]: no key was made. [`KeysError::Unclear`]: one may have been.
     pub async fn create(&self, name: &str, permissions: &[String]) -> Result<(KeySid, Secret), KeysError> {
         let (host, target, form) = self.order(name, permissions);
         let answer = self.patiently(host, Method::POST, &target, Some(form)).await?;
@@ -138,6 +141,9 @@ impl UpstreamKeys {
 
     /// Deletes a key; one that is gone already is as good as deleted, where Twilio itself says so (404 with code 20404;
     /// Twilio docs). The 404 of anything else on the way says nothing about the key, which may live on.
+    ///
+    /// # Errors
+    /// [`KeysError`]: the key may live on.
     pub async fn delete(&self, sid: &KeySid, restricted: bool) -> Result<(), KeysError> {
         let answer = if restricted {
             self.patiently(IAM, Method::DELETE, &format!("/v1/Keys/{sid}"), None).await?
@@ -148,6 +154,9 @@ impl UpstreamKeys {
     }
 
     /// Every key of the account; through iam too, if Restricted keys may be among them.
+    ///
+    /// # Errors
+    /// [`KeysError`]: the list can't be had, or not all of it.
     pub async fn list(&self, with_iam: bool) -> Result<Vec<Listed>, KeysError> {
         let mut found = BTreeMap::new();
         self.pages(API, self.path(&format!("/Keys.json?PageSize={PAGE}")), &mut found).await?;

@@ -43,6 +43,9 @@ pub enum Catchup {
 impl Store {
     /// Gives every team, token and current key to `take`, in this order, in chunks. The answer is where to go on with
     /// [`Store::changes_since`]; what changes meanwhile may be given in either state, and comes again from there.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if another store was put in this one's place.
     pub async fn load_all(&self, mut take: impl FnMut(Change) + Send) -> Result<Position> {
         self.still_itself().await?;
         let position = self.position().await?;
@@ -75,6 +78,9 @@ impl Store {
     }
 
     /// What changed after change `since`.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn changes_since(&self, since: Position) -> Result<Catchup> {
         let mut tx = self.read().await?;
         if !stands(&mut tx, since).await? {
@@ -97,6 +103,9 @@ impl Store {
     }
 
     /// The newest change.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn position(&self) -> Result<Position> {
         let sql = "SELECT id, mark FROM changes ORDER BY id DESC LIMIT 1";
         let rows = self.read().await?.query(sql, vec![]).await?;

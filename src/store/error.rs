@@ -3,6 +3,9 @@
 use std::fmt;
 
 /// A failure of the store. Nothing in here is a secret.
+///
+/// The database's own can end any call: [`Self::ReadOnly`], [`Self::Full`], [`Self::Corrupt`], [`Self::Unreachable`],
+/// [`Self::Busy`] and [`Self::Database`]. A method names what it adds to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// The root key is wrong, missing or unreadable: nothing was opened.

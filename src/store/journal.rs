@@ -28,21 +28,35 @@ const KEPT: Duration = Duration::from_hours(24 * 400);
 impl Store {
     /// Begins to make a key for a team: its first ([`Op::Create`]; a current key that the upstream no longer takes may
     /// be replaced) or another ([`Op::Rotate`]). The old one is to live on for `grace` after the swap.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team. [`StoreError::Refused`]: an earlier change of its key is not settled, it
+    /// has a working key already (create), or none to replace (rotate).
     pub async fn begin_key(&self, op: Op, team: &TeamId, owner: &str, grace: Duration) -> Result<Entry> {
         self.transact(async |tx| begin(self, tx, op, team, (owner, grace)).await).await
     }
 
     /// Keeps the new key, sealed, in state proving.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over. The key is not kept then.
     pub async fn key_created(&self, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
         self.transact(async |tx| created(self, tx, entry, sid, secret).await).await
     }
 
     /// Makes the new key the team's key, and the old one a retiring one until its grace is over.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over, or the new key was revoked meanwhile.
+    /// [`StoreError::Corrupt`]: the entry has no new key.
     pub async fn key_swapped(&self, entry: &Entry) -> Result<Entry> {
         self.transact(async |tx| swapped(self, tx, entry).await).await
     }
 
     /// Says that the old key is about to be deleted upstream.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over.
     pub async fn key_deleting(&self, entry: &Entry) -> Result<Entry> {
         let step = Step::Deleting;
         self.transact(async |tx| advance(tx, entry, step, self.now()).await).await?;
@@ -51,6 +65,9 @@ impl Store {
 
     /// Says that the old key is gone upstream, and forgets it. Whoever saw it gone may say so, and twice: a revocation
     /// waits for no lock, so another process may have taken its entry over meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: the entry is at another step than the deletion.
     pub async fn key_deleted(&self, entry: &Entry) -> Result<Entry> {
         let now = self.now();
         self.transact(async |tx| {
@@ -68,6 +85,9 @@ impl Store {
     }
 
     /// Takes the entry back: the new key, gone upstream, is forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over.
     pub async fn key_rolled_back(&self, entry: &Entry, why: &str) -> Result<Entry> {
         let now = self.now();
         self.transact(async |tx| {
@@ -82,6 +102,9 @@ impl Store {
     }
 
     /// Says that nothing of the entry is seen upstream, and that it is to be looked for again after `wait`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over.
     pub async fn key_doubtful(&self, entry: &Entry, why: &str, wait: Duration) -> Result<Entry> {
         let now = self.now();
         let again_at = now.saturating_add(wait.as_secs()).saturating_add(1);
@@ -95,23 +118,35 @@ impl Store {
     }
 
     /// Revokes a key: from now on no request uses it; its deletion upstream is the entry's to finish.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such key. [`StoreError::Refused`]: it is being made right now.
     pub async fn begin_revoke(&self, sid: &KeySid, owner: &str) -> Result<Entry> {
         self.transact(async |tx| revoke(self, tx, sid, owner).await).await
     }
 
     /// Entries with something left to do, oldest first.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn unfinished_entries(&self) -> Result<Vec<Entry>> {
         let sql = format!("SELECT {COLUMNS} WHERE step NOT IN ('done', 'rolled_back') ORDER BY id");
         self.read().await?.query(&sql, vec![]).await?.iter().map(read).collect()
     }
 
     /// The entry with this number.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such entry.
     pub async fn entry(&self, id: i64) -> Result<Entry> {
         let rows = self.read().await?.query(&format!("SELECT {COLUMNS} WHERE id = ?1"), vec![id.into()]).await?;
         rows.first().map(read).transpose()?.ok_or_else(|| StoreError::unknown("journal entry", id))
     }
 
-    /// Makes `owner` the one who takes the entry's next step; refused if it has moved on meanwhile.
+    /// Makes `owner` the one who takes the entry's next step.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: it has moved on since it was read.
     pub async fn take_over(&self, entry: &Entry, owner: &str) -> Result<Entry> {
         self.transact(async |tx| {
             advance(tx, entry, entry.step, self.now()).await?;
@@ -128,6 +163,9 @@ impl Store {
     }
 
     /// Whether sidekey itself made this key, by its journal.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn made_here(&self, sid: &KeySid) -> Result<bool> {
         let sql = "SELECT id FROM journal WHERE new_sid = ?1 AND op <> 'import'";
         Ok(!self.read().await?.query(sql, vec![sid.as_str().into()]).await?.is_empty())

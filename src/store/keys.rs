@@ -19,6 +19,9 @@ pub(super) const CURRENT: &str = "('active', 'rejected', 'missing')";
 
 impl Store {
     /// The keys of one team, or of all, newest first within a team.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team.
     pub async fn keys(&self, team: Option<&TeamId>) -> Result<Vec<KeyRow>> {
         let mut tx = self.read().await?;
         let Some(team) = team else {
@@ -33,11 +36,17 @@ impl Store {
     }
 
     /// The key with this SID.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such key.
     pub async fn key(&self, sid: &KeySid) -> Result<KeyRow> {
         one(&mut self.read().await?, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))
     }
 
     /// The key with this SID, opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such key. [`StoreError::Sealed`]: its secret was moved or edited.
     pub async fn open_key(&self, sid: &KeySid) -> Result<SealedKey> {
         let sql = format!("SELECT {COLUMNS} WHERE sid = ?1");
         let rows = self.read().await?.query(&sql, vec![sid.as_str().into()]).await?;
@@ -45,12 +54,19 @@ impl Store {
         open(&self.inner.sealer, row)
     }
 
-    /// Takes in a key that was made elsewhere. A team that has a working key is refused.
+    /// Takes in a key that was made elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team. [`StoreError::Duplicate`]: the store has this key.
+    /// [`StoreError::Refused`]: the team has a key.
     pub async fn import_key(&self, team: &TeamId, sid: KeySid, secret: &Secret, restricted: bool) -> Result<KeyRow> {
         self.transact(async |tx| import(self, tx, team, (sid, secret), restricted).await).await
     }
 
     /// Says how the upstream sees a team's current key; answers whether that is news. Other keys stay as they are.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn mark_key(&self, sid: &KeySid, state: KeyState) -> Result<bool> {
         debug_assert!(state.is_current(), "a mark never moves a key through its life");
         self.transact(async |tx| {
@@ -67,6 +83,9 @@ impl Store {
 
     /// Enabled teams whose current key is older than their own time between rotations, or than `every` where they have
     /// none; with that time.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn rotations_due(&self, every: Option<Duration>) -> Result<Vec<(TeamId, Duration)>> {
         let sql = format!(
             "SELECT keys.team, COALESCE(teams.rotate_every, ?2) FROM keys JOIN teams ON teams.name = keys.team
@@ -83,6 +102,9 @@ impl Store {
     }
 
     /// Forgets an imported key and leaves it to whoever made it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such key. [`StoreError::Refused`]: sidekey made it.
     pub async fn release_key(&self, sid: &KeySid) -> Result<()> {
         self.transact(async |tx| {
             let key = one(tx, sid).await?.ok_or_else(|| StoreError::unknown("key", sid))?;
@@ -96,6 +118,9 @@ impl Store {
     }
 
     /// Writes when keys were last used. No change is noted: brokers need not hear of it.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn touch_keys(&self, used: &[(KeySid, u64)]) -> Result<()> {
         if used.is_empty() {
             return Ok(());

@@ -38,6 +38,9 @@ impl KeysLock {
 
 impl Store {
     /// Takes the right to change keys; `None` while another process has it.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] if the lock file can't be opened; a server's own.
     pub async fn try_keys_lock(&self) -> Result<Option<KeysLock>> {
         match (&self.inner.engine, &self.inner.path) {
             (Engine::Postgres(server), _) => {
@@ -49,6 +52,9 @@ impl Store {
     }
 
     /// Says that replica `id` is alive and that no request of its holds a key older than change `drained`.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn beat(&self, id: &str, drained: i64) -> Result<()> {
         self.ask_time().await?;
         let now = self.now();
@@ -63,12 +69,18 @@ impl Store {
     }
 
     /// Says that replica `id` is leaving.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn leave(&self, id: &str) -> Result<()> {
         let sql = "DELETE FROM replicas WHERE id = ?1";
         self.transact(async |tx| tx.execute(sql, vec![id.into()]).await.map(drop)).await
     }
 
     /// Whether every replica that is alive has let go of the keys that change `change` replaced.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn drained(&self, change: i64) -> Result<bool> {
         let since = self.now().saturating_sub(ALIVE.as_secs());
         let sql = "SELECT COUNT(*) FROM replicas WHERE seen_at >= ?1 AND drained < ?2";

@@ -65,6 +65,10 @@ struct Inner {
 impl Store {
     /// Opens the store and brings its schema up to date. A new embedded store is made, with its root key if that is a
     /// file that does not exist. A wrong or missing root key, a newer schema and a read-only disk are refused untouched.
+    ///
+    /// # Errors
+    /// [`StoreError::RootKey`], [`StoreError::Newer`], [`StoreError::Corrupt`] for what is no store of ours, and the
+    /// database's own.
     pub async fn open(config: &config::Store, clock: Clock) -> Result<Self> {
         let opened = unlock::open(config, &clock).await?;
         let path = match &config.url {

@@ -13,7 +13,11 @@ const COLUMNS: &str =
     "name, kind, accounts, disabled, policy, key_permissions, grants, rotate_every, created_at FROM teams";
 
 impl Store {
-    /// Makes a team; its `created_at` is set here. A name that is taken is a [`StoreError::Duplicate`].
+    /// Makes a team; its `created_at` is set here.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`]: the name is taken. [`StoreError::Refused`]: its key would be rotated more often than
+    /// each second.
     pub async fn create_team(&self, mut team: TeamRow) -> Result<TeamRow> {
         team.created_at = self.now();
         self.transact(async |tx| {
@@ -32,22 +36,35 @@ impl Store {
     }
 
     /// The team of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team.
     pub async fn team(&self, name: &TeamId) -> Result<TeamRow> {
         one(&mut self.read().await?, name).await?.ok_or_else(|| StoreError::unknown("team", name))
     }
 
     /// Every team, by name.
+    ///
+    /// # Errors
+    /// The database's own ([`StoreError`]).
     pub async fn teams(&self) -> Result<Vec<TeamRow>> {
         let rows = self.read().await?.query(&format!("SELECT {COLUMNS} ORDER BY name"), vec![]).await?;
         rows.iter().map(read).collect()
     }
 
     /// Disables or enables a team; answers it as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team.
     pub async fn set_team_disabled(&self, name: &TeamId, disabled: bool) -> Result<TeamRow> {
         self.change_team(name, |team| team.disabled = disabled).await
     }
 
     /// Changes a team through `edit`, which may not rename it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team. [`StoreError::Refused`]: its key would be rotated more often than each
+    /// second.
     pub async fn change_team(&self, name: &TeamId, edit: impl FnOnce(&mut TeamRow)) -> Result<TeamRow> {
         self.transact(async |tx| {
             let mut team = one(tx, name).await?.ok_or_else(|| StoreError::unknown("team", name))?;
@@ -64,6 +81,9 @@ impl Store {
     }
 
     /// Deletes a team and its tokens. A team that still has keys is refused: they would be left upstream.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team. [`StoreError::Refused`]: it has keys.
     pub async fn delete_team(&self, name: &TeamId) -> Result<()> {
         self.transact(async |tx| delete(tx, name).await).await
     }

@@ -29,6 +29,9 @@ pub struct NewToken {
 
 impl Store {
     /// Takes in a token that was made for a team. All or none, if several.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: a name is too long or has control characters. [`StoreError::Unknown`]: no such team.
     pub async fn add_tokens(&self, tokens: Vec<NewToken>) -> Result<Vec<TokenRow>> {
         if tokens.iter().any(|token| token.name.len() > NAME_MAX || token.name.chars().any(char::is_control)) {
             let text = format!("a token's name has at most {NAME_MAX} bytes and no control characters");
@@ -39,6 +42,9 @@ impl Store {
     }
 
     /// The tokens of one team, or of all, oldest first; revoked and expired ones included.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team.
     pub async fn tokens(&self, team: Option<&TeamId>) -> Result<Vec<TokenRow>> {
         let mut tx = self.read().await?;
         let Some(team) = team else {
@@ -53,11 +59,17 @@ impl Store {
     }
 
     /// The token of this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such token.
     pub async fn token(&self, id: &TokenId) -> Result<TokenRow> {
         by_id(&mut self.read().await?, id).await
     }
 
     /// Revokes a token; doing it twice keeps the first time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such token.
     pub async fn revoke_token(&self, id: &TokenId) -> Result<TokenRow> {
         let now = self.now();
         self.transact(async |tx| {

@@ -129,6 +129,10 @@ async fn unlock(tx: &mut Tx, root: &RootKey, from: &str) -> Result<Unlocked> {
 impl Store {
     /// Wraps the data key with a new root key; the old one opens the store no longer. What is sealed stays as it is, so
     /// brokers that run go on; one that starts needs the new key. `new` must exist.
+    ///
+    /// # Errors
+    /// [`StoreError::RootKey`]: one of them can't be read, or `old` does not open the store. [`StoreError::Refused`]:
+    /// they are the same. Nothing is changed then.
     pub async fn rekey(&self, old: &config::RootKey, new: &config::RootKey) -> Result<()> {
         let (old_key, new_key) = (root_key::read(old)?, root_key::read(new)?);
         if old_key.id() == new_key.id() {

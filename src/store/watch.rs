@@ -52,7 +52,10 @@ impl Store {
 
 impl Watch {
     /// Returns when there is something after change `since`, or at the next poll if the store says nothing new: the
-    /// answer is whether there is. An error means that the store can't be reached now. Cancel-safe.
+    /// answer is whether there is. Cancel-safe.
+    ///
+    /// # Errors
+    /// The store can't be read now; ask again.
     pub async fn changed(&mut self, since: Position) -> Result<bool> {
         let poll = match self.store.inner.engine {
             Engine::Sqlite(_) => POLL_FILE,
