@@ -1,14 +1,22 @@
 //! Wall and monotonic time. No other module reads a clock, so tests can turn this one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where time comes from. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Seconds a test has turned the wall clock by; `None` in production.
-    turned: Option<Arc<AtomicI64>>,
+    /// What a test has done to it; `None` in production.
+    turned: Option<Arc<Turned>>,
+}
+
+#[derive(Debug, Default)]
+struct Turned {
+    /// Seconds by which the wall clock was set.
+    set: AtomicI64,
+    /// Seconds that are taken to have passed, on both clocks.
+    passed: AtomicU64,
 }
 
 /// A point in time on both clocks: a request reads the wall clock once, and counts from there.
@@ -42,15 +50,22 @@ impl Clock {
         Self { turned: None }
     }
 
-    /// A clock that starts at the machine's time and that [`Clock::turn`] moves.
+    /// A clock that starts at the machine's time and that [`Clock::turn`] and [`Clock::pass`] move.
     pub fn cranked() -> Self {
         Self { turned: Some(Arc::default()) }
     }
 
-    /// Moves a cranked clock's wall time; a system clock stays.
+    /// Sets a cranked clock's wall time, as somebody may set a machine's; a system clock stays.
     pub fn turn(&self, seconds: i64) {
         if let Some(turned) = &self.turned {
-            turned.fetch_add(seconds, Ordering::Relaxed);
+            turned.set.fetch_add(seconds, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets time pass on a cranked clock; a system clock stays.
+    pub fn pass(&self, seconds: u64) {
+        if let Some(turned) = &self.turned {
+            turned.passed.fetch_add(seconds, Ordering::Relaxed);
         }
     }
 
@@ -60,7 +75,11 @@ impl Clock {
         let micros = now.as_secs().saturating_mul(1_000_000).saturating_add(now.subsec_micros().into());
         match &self.turned {
             None => micros,
-            Some(turned) => micros.saturating_add_signed(turned.load(Ordering::Relaxed).saturating_mul(1_000_000)),
+            Some(turned) => {
+                let passed = turned.passed.load(Ordering::Relaxed).saturating_mul(1_000_000);
+                let set = turned.set.load(Ordering::Relaxed).saturating_mul(1_000_000);
+                micros.saturating_add(passed).saturating_add_signed(set)
+            }
         }
     }
 
@@ -76,6 +95,7 @@ impl Clock {
 
     /// A monotonic instant, for durations and deadlines.
     pub fn instant(&self) -> Instant {
-        Instant::now()
+        let passed = self.turned.as_ref().map(|turned| turned.passed.load(Ordering::Relaxed));
+        Instant::now() + Duration::from_secs(passed.unwrap_or(0))
     }
 }

@@ -70,14 +70,8 @@ impl From<StoreError> for Problem {
             StoreError::Unknown { .. } => (404, "unknown"),
             StoreError::Duplicate { .. } => (409, "duplicate"),
             StoreError::Refused(_) => (409, "refused"),
-            StoreError::ReadOnly(_) | StoreError::Full(_) | StoreError::Unreachable(_) | StoreError::Busy(_) => {
-                (503, "store_unavailable")
-            }
-            StoreError::RootKey(_)
-            | StoreError::Newer { .. }
-            | StoreError::Corrupt(_)
-            | StoreError::Sealed(_)
-            | StoreError::Database(_) => (500, "store_failed"),
+            error if error.is_lost() => (503, "store_unavailable"),
+            _ => (500, "store_failed"),
         };
         Self::new(status, reason, error.to_string())
     }

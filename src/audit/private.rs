@@ -11,6 +11,7 @@ use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -86,7 +87,8 @@ impl Private {
     fn hide_words(&self, out: &mut Vec<u8>, mut rest: &[u8]) -> bool {
         let mut hidden = false;
         while !rest.is_empty() {
-            let (taken, word) = if let Some(length) = sid_length(rest).or_else(|| date_length(rest)) {
+            let known = sid_length(rest).or_else(|| date_length(rest)).or_else(|| address_length(rest));
+            let (taken, word) = if let Some(length) = known {
                 (length, None)
             } else if let Some(length) = secret_length(rest) {
                 (length, Some(format!("secret:{}", self.hash(b"secret ", &rest[..length]))))
@@ -145,6 +147,15 @@ fn date_length(bytes: &[u8]) -> Option<usize> {
     let (date, rest) = bytes.split_at_checked(10)?;
     let is_date = date.iter().enumerate().all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() });
     (is_date && !rest.first().is_some_and(u8::is_ascii_digit)).then_some(10)
+}
+
+/// An IPv4 address in the place of a host, with its port: where a broker is asked by its address.
+fn address_length(bytes: &[u8]) -> Option<usize> {
+    let port = |end: usize| bytes[end + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let end = memchr::memchr(b':', bytes)?;
+    let whole = end + 1 + port(end) == bytes.len();
+    let is_address = || std::str::from_utf8(&bytes[..end]).is_ok_and(|text| text.parse::<Ipv4Addr>().is_ok());
+    (whole && is_address()).then_some(bytes.len())
 }
 
 /// The length of a word that looks like a secret: one of our tokens, a JWT, or a word as long as an auth token or a key's
@@ -265,6 +276,7 @@ mod tests {
             "/v1/Services/MG12345678901234567890123456789012/AlphaSenders/my%20sender",
             "/v1/Usage/Records/2026-01-31",
             "/v1/Things/1234",
+            "127.0.0.1:24080",
         ] {
             assert_eq!(hidden(path), path);
         }

@@ -277,14 +277,12 @@ impl Feed {
 
     fn entry(&self, row: &TokenRow, now: u64) -> Option<TokenEntry> {
         let team = self.directory.team(&row.team)?;
-        let ends = match row.revoked_at {
-            Some(at) => Some(at),
-            None => row.expires_at,
-        };
+        // By the clock that it is judged by here.
+        let ends = row.revoked_at.or(row.expires_at).map(|at| self.store.own_time(at));
         if ends.is_some_and(|end| end + REMEMBERED < now) {
             return None;
         }
-        let expires = if row.revoked_at.is_some() { Some(TokenEntry::REVOKED) } else { row.expires_at };
+        let expires = if row.revoked_at.is_some() { Some(TokenEntry::REVOKED) } else { ends };
         Some(TokenEntry::new(&row.id, team, expires))
     }
 
@@ -299,6 +297,7 @@ impl Feed {
                 } else {
                     old.reject(self.clock.unix_seconds());
                 }
+                self.told.entry(key.row.sid).or_default().1 = old.is_rejected();
                 return;
             }
             (_, key) => key.map(|key| Arc::new(fresh(*key))),

@@ -230,6 +230,7 @@ impl Follower {
         }
         // What can be read goes on without: a standby that was not promoted yet, a full disk.
         match self.tell(beaten).await {
+            Err(error @ StoreError::Unreachable(_)) => return Err(error),
             Ok(true) if std::mem::take(&mut self.mute) => tracing::info!("the store takes writes again"),
             Err(error) if !std::mem::replace(&mut self.mute, true) => {
                 tracing::error!(%error, "nothing can be written to the store; its changes are still heard");

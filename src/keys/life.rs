@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, defaults::MAX_STALENESS};
 use crate::ids::{KeySid, TeamId};
 use crate::secret::{Secret, random};
-use crate::store::{Entry, KeyRow, KeysLock, Op, Store};
+use crate::store::{Entry, KeyRow, KeysLock, Op, Store, StoreError};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Life {
     /// Takes in a key that was made elsewhere. Speaks to nobody.
     ///
     /// # Errors
-    /// As [`Store::import_key`].
+    /// As [`Store::import_key`], and [`StoreError::Refused`] for the master credential's own key.
     pub async fn import(
         &self,
         team: &TeamId,
@@ -135,13 +135,18 @@ impl Life {
         secret: &Secret,
         restricted: bool,
     ) -> Result<KeyRow, LifeError> {
+        if self.upstream().keys().is_ok_and(|upstream| upstream.is_master(&sid)) {
+            let text = format!("key {sid} is that of [upstream.master]: a team's rotation would delete it");
+            return Err(StoreError::Refused(text).into());
+        }
         let key = self.store.import_key(team, sid, secret, restricted).await?;
         self.record("key.import", &format!("{sid} of {team}"), "done").await;
         Ok(key)
     }
 
     /// Takes a key out of use, at once and for good, and deletes it upstream. If the upstream can't be reached, the key
-    /// is out of use all the same, and its deletion is tried again by whoever changes keys next.
+    /// is out of use all the same, and its deletion is tried again by whoever changes keys next. An imported key is let go
+    /// where there is no master credential to delete it with.
     ///
     /// # Errors
     /// [`LifeError::Store`]: no such key, or it is being made. [`LifeError::Upstream`]: there is no master credential;
@@ -150,9 +155,15 @@ impl Life {
         // The key must be one of ours, and the upstream must be known, before anything changes.
         let row = self.store.key(sid).await?;
         let held = self.upstream();
+        let subject = format!("{sid} of {}", row.team);
+        if row.imported && matches!(held.keys(), Err(LifeError::Upstream(KeysError::NoMaster))) {
+            self.store.release_key(sid).await?;
+            tracing::warn!(%sid, "out of use; without [upstream.master] it is not deleted at the upstream: whoever made it may");
+            self.record("key.revoke", &subject, "let go: no master credential to delete it with").await;
+            return Ok(());
+        }
         let upstream = held.keys()?;
         let entry = self.store.begin_revoke(sid, &self.owner).await?;
-        let subject = format!("{sid} of {}", row.team);
         let outcome = match upstream.delete(sid, row.restricted).await {
             Ok(()) => Ok(self.store.key_deleted(&entry).await.map(|_| ())?),
             Err(error) => Err(LifeError::Failed(format!(
@@ -219,7 +230,7 @@ impl Life {
 
     /// The right to change keys, waited for.
     pub(super) async fn exclusive(&self) -> Result<KeysLock, LifeError> {
-        let until = self.clock.instant() + LOCK_PATIENCE;
+        let (until, mut pause) = (self.clock.instant() + LOCK_PATIENCE, Duration::from_millis(50));
         loop {
             if let Some(lock) = self.store.try_keys_lock().await? {
                 return Ok(lock);
@@ -227,7 +238,8 @@ impl Life {
             if self.clock.instant() > until {
                 return Err(LifeError::Busy);
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 

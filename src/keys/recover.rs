@@ -65,6 +65,7 @@ impl Life {
             still(lock)?;
             let Some(entry) = self.take_over(&entry).await? else { continue };
             let subject = format!("change {} of {}'s key", entry.id, entry.team);
+            self.ask("key.recover", &subject).await?;
             let deleting = entry.step == Step::Deleting;
             let outcome = self.settle(&entry).await;
             let result = match &outcome {
@@ -76,7 +77,7 @@ impl Life {
             }
             match outcome {
                 Ok(()) => {}
-                Err(error @ LifeError::Store(_)) => return Err(error),
+                Err(LifeError::Store(error)) if error.is_lost() => return Err(error.into()),
                 // Whoever does not answer won't answer about the others either, and the lock is wanted.
                 Err(error @ LifeError::Upstream(KeysError::Unclear(_))) => {
                     failed.insert(entry.team, error);

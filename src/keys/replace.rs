@@ -102,21 +102,29 @@ impl Life {
     ) -> Result<Entry, LifeError> {
         let sid = entry.new_sid.ok_or_else(|| LifeError::Failed("the journal lost the new key".to_owned()))?;
         match prove(upstream, &sid, secret).await {
-            Proof::Good => Ok(self.store.key_swapped(entry).await?),
+            Proof::Good => match self.store.key_swapped(entry).await {
+                Err(StoreError::Refused(why)) => Err(self.give_up(upstream, entry, why).await),
+                outcome => Ok(outcome?),
+            },
             Proof::Refused(why) | Proof::Unclear(why) => {
-                let why = format!("the new key did not prove good: {why}");
-                let kept = match &entry.old_sid {
-                    Some(old) => format!("{old} stays in use"),
-                    None => "the team has no key".to_owned(),
-                };
-                match self.take_back(upstream, entry, &why, None).await {
-                    Ok(()) => Err(LifeError::Failed(format!("{why}; it was deleted again, and {kept}"))),
-                    Err(error) => Err(LifeError::Failed(format!(
-                        "{why}; {kept}, and the new key {sid} is still to be deleted upstream ({error})"
-                    ))),
-                }
+                let why = format!("the new key {sid} did not prove good: {why}");
+                Err(self.give_up(upstream, entry, why).await)
             }
         }
+    }
+
+    /// Takes a new key back that is not to be used; answers how things stand then.
+    async fn give_up(&self, upstream: &UpstreamKeys, entry: &Entry, why: String) -> LifeError {
+        let kept = match &entry.old_sid {
+            Some(old) => format!("{old} stays in use"),
+            None => "the team has no key of sidekey's making".to_owned(),
+        };
+        LifeError::Failed(match self.take_back(upstream, entry, &why, None).await {
+            Ok(()) => format!("{why}; it was deleted again, and {kept}"),
+            // Whoever took the change over decides what becomes of it.
+            Err(LifeError::Store(StoreError::Refused(other))) => format!("{why}; {other}"),
+            Err(error) => format!("{why}; {kept}, and the new key is still to be deleted upstream ({error})"),
+        })
     }
 
     /// Deletes what the entry made upstream, if anything, and closes the entry.
@@ -127,6 +135,12 @@ impl Life {
         why: &str,
         failed: Option<&KeysError>,
     ) -> Result<(), LifeError> {
+        // Before the deletion: a process that took the change over meanwhile may have put the key in use.
+        let withdrawn = match entry.step {
+            Step::Created => Some(self.store.key_withdrawn(entry).await?),
+            _ => None,
+        };
+        let entry = withdrawn.as_ref().unwrap_or(entry);
         match (&entry.new_sid, failed) {
             (Some(sid), _) => {
                 upstream.delete(sid, entry.restricted).await?;
@@ -143,10 +157,7 @@ impl Life {
                 }
             }
         }
-        debug_assert!(
-            matches!(entry.step, Step::Intended | Step::Created | Step::Doubtful),
-            "what is in use is not taken back"
-        );
+        debug_assert!(matches!(entry.step, Step::Intended | Step::Doubtful), "what is in use is not taken back");
         self.store.key_rolled_back(entry, why).await?;
         Ok(())
     }

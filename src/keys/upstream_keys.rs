@@ -145,6 +145,9 @@ impl UpstreamKeys {
     /// # Errors
     /// [`KeysError`]: the key may live on.
     pub async fn delete(&self, sid: &KeySid, restricted: bool) -> Result<(), KeysError> {
+        if self.is_master(sid) {
+            return Err(KeysError::NotDone(format!("{sid} is the key of [upstream.master] itself")));
+        }
         let answer = if restricted {
             self.patiently(IAM, Method::DELETE, &format!("/v1/Keys/{sid}"), None).await?
         } else {
@@ -231,6 +234,11 @@ impl UpstreamKeys {
             }
         }
         Err(KeysError::NotDone("the upstream's list of keys has no end".to_owned()))
+    }
+
+    /// Whether this is the key that everything here is done with.
+    pub fn is_master(&self, sid: &KeySid) -> bool {
+        self.control.upstream().master.as_ref().is_some_and(|master| master.username.eq_ignore_ascii_case(sid.as_str()))
     }
 
     /// How long a call that is not waited for any more may still be carried out, at most: by then whoever answers within

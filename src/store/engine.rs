@@ -53,6 +53,14 @@ impl Engine {
     }
 }
 
+/// Lets a connection go that has answered nothing: behind a middlebox it may look open for ever.
+fn keep<T>(outcome: Result<T>, client: &mut Option<Client>) -> Result<T> {
+    if matches!(outcome, Err(StoreError::Unreachable(_))) {
+        *client = None;
+    }
+    outcome
+}
+
 enum Session {
     Sqlite(OwnedMutexGuard<Sqlite>),
     Postgres(OwnedMutexGuard<Option<Client>>),
@@ -74,8 +82,8 @@ impl Tx {
         match &mut self.session {
             Session::Sqlite(handle) => Ok(handle.run(sql, params).await?.0),
             Session::Postgres(client) => {
-                let client = client.as_ref().ok_or_else(lost)?;
-                postgres::query(client, &sql.replace('?', "$"), &params).await
+                let held = client.as_ref().ok_or_else(lost)?;
+                keep(postgres::query(held, &sql.replace('?', "$"), &params).await, client)
             }
         }
     }
@@ -85,8 +93,8 @@ impl Tx {
         match &mut self.session {
             Session::Sqlite(handle) => Ok(handle.run(sql, params).await?.1),
             Session::Postgres(client) => {
-                let client = client.as_ref().ok_or_else(lost)?;
-                postgres::execute(client, &sql.replace('?', "$"), &params).await
+                let held = client.as_ref().ok_or_else(lost)?;
+                keep(postgres::execute(held, &sql.replace('?', "$"), &params).await, client)
             }
         }
     }
@@ -102,7 +110,10 @@ impl Tx {
     async fn raw_batch(&mut self, sql: &str) -> Result<()> {
         match &mut self.session {
             Session::Sqlite(handle) => handle.batch(sql).await,
-            Session::Postgres(client) => postgres::batch(client.as_ref().ok_or_else(lost)?, sql).await,
+            Session::Postgres(client) => {
+                let held = client.as_ref().ok_or_else(lost)?;
+                keep(postgres::batch(held, sql).await, client)
+            }
         }
     }
 

@@ -50,6 +50,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether nothing can be done with the store for now, whatever is asked.
+    pub const fn is_lost(&self) -> bool {
+        matches!(self, Self::ReadOnly(_) | Self::Full(_) | Self::Unreachable(_) | Self::Busy(_))
+    }
+
     /// A [`StoreError::Unknown`].
     pub fn unknown(what: &'static str, name: impl fmt::Display) -> Self {
         Self::Unknown { what, name: name.to_string() }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! create, rotate:  intended ─▶ created ─▶ swapped ─▶ deleting ─▶ done      (no old key: created ─▶ done)
-//!                      ├───────────┴────▶ rolled_back
+//!                      ├◀─(withdrawn)┘
+//!                      ├────────────────▶ rolled_back
 //!                      └──▶ doubtful ────────┘
 //! revoke:          deleting ─▶ done
 //! import:          done
@@ -101,6 +102,22 @@ impl Store {
         .await
     }
 
+    /// Says that the new key is about to be deleted upstream, and forgets its secret: from now on nobody can put it in use.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: another process has taken the entry over.
+    pub async fn key_withdrawn(&self, entry: &Entry) -> Result<Entry> {
+        let now = self.now();
+        self.transact(async |tx| {
+            advance(tx, entry, Step::Intended, now).await?;
+            if let Some(sid) = &entry.new_sid {
+                keys::forget(tx, sid, "('proving')").await?;
+            }
+            Ok(Entry { step: Step::Intended, ..entry.clone() })
+        })
+        .await
+    }
+
     /// Says that nothing of the entry is seen upstream, and that it is to be looked for again after `wait`.
     ///
     /// # Errors
@@ -174,13 +191,7 @@ impl Store {
 
 async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, (owner, grace): (&str, Duration)) -> Result<Entry> {
     let row = teams::one(tx, team).await?.ok_or_else(|| StoreError::unknown("team", team))?;
-    let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
-    if !tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
-        let text = format!(
-            "an interrupted change of {team}'s key can't be settled yet; brokers and key commands try it again"
-        );
-        return Err(StoreError::Refused(text));
-    }
+    none_under_way(tx, team).await?;
     let held = keys::current(tx, team).await?;
     match (op, &held) {
         (Op::Create, Some(key)) if key.state == KeyState::Active => {
@@ -200,6 +211,18 @@ async fn begin(store: &Store, tx: &mut Tx, op: Op, team: &TeamId, (owner, grace)
         grace,
     };
     insert(tx, store, owner, &draft).await
+}
+
+/// Refuses where a key of the team's is being made, or may have been made by a process that died.
+pub(super) async fn none_under_way(tx: &mut Tx, team: &TeamId) -> Result<()> {
+    let sql = "SELECT id FROM journal WHERE team = ?1 AND step IN ('intended', 'created')";
+    if tx.query(sql, vec![team.as_str().into()]).await?.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "a change of {team}'s key is under way, or was interrupted and can't be settled yet; brokers and key commands try it again"
+    );
+    Err(StoreError::Refused(text))
 }
 
 async fn created(store: &Store, tx: &mut Tx, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
@@ -229,6 +252,9 @@ async fn swapped(store: &Store, tx: &mut Tx, entry: &Entry) -> Result<Entry> {
         Some(old) => keys::set_state(tx, old, CURRENT, KeyState::Retiring).await?,
         None => false,
     };
+    if let Some(held) = keys::current(tx, &entry.team).await? {
+        return Err(StoreError::Refused(format!("team {} has key {} meanwhile", entry.team, held.sid)));
+    }
     if !keys::set_state(tx, &new, "('proving')", KeyState::Active).await? {
         return Err(StoreError::Refused(format!("key {new} was revoked before it was in use")));
     }

@@ -81,19 +81,18 @@ impl Store {
         .await
     }
 
-    /// Enabled teams whose current key is older than their own time between rotations, or than `every` where they have
+    /// Enabled teams whose key is older than their own time between rotations, or than `every` where they have
     /// none; with that time.
     ///
     /// # Errors
     /// The database's own ([`StoreError`]).
     pub async fn rotations_due(&self, every: Option<Duration>) -> Result<Vec<(TeamId, Duration)>> {
-        let sql = format!(
-            "SELECT keys.team, COALESCE(teams.rotate_every, ?2) FROM keys JOIN teams ON teams.name = keys.team
-            WHERE keys.state IN {CURRENT} AND teams.disabled = 0
-            AND keys.created_at + COALESCE(teams.rotate_every, ?2) <= ?1 ORDER BY keys.team"
-        );
+        // A key that the upstream no longer takes is not replaced by itself: somebody may have deleted it for a reason.
+        let sql = "SELECT keys.team, COALESCE(teams.rotate_every, ?2) FROM keys JOIN teams ON teams.name = keys.team
+            WHERE keys.state = 'active' AND teams.disabled = 0
+            AND keys.created_at + COALESCE(teams.rotate_every, ?2) <= ?1 ORDER BY keys.team";
         let params = vec![time(self.now()), every.map_or(Value::Null, |every| time(every.as_secs()))];
-        let rows = self.read().await?.query(&sql, params).await?;
+        let rows = self.read().await?.query(sql, params).await?;
         let read = |row: &Row| {
             let team = TeamId::parse(row.text(0)?).ok_or_else(|| StoreError::unreadable("a key's team"))?;
             Ok((team, Duration::from_secs(row.time(1)?)))
@@ -152,6 +151,7 @@ async fn import(
     if let Some(held) = current(tx, team).await? {
         return Err(StoreError::Refused(format!("team {team} has key {} already: revoke it first", held.sid)));
     }
+    journal::none_under_way(tx, team).await?;
     let draft = Draft { op: Op::Import, step: Step::Done, team, restricted, old_sid: None, grace: Duration::ZERO };
     let entry = journal::insert(tx, store, "import", &draft).await?;
     let key = KeyRow {

@@ -39,6 +39,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 use watch::Signal;
 
 /// The store, open. Cheap to clone; all clones share one connection.
@@ -51,8 +52,9 @@ struct Inner {
     engine: Engine,
     sealer: Sealer,
     clock: Clock,
-    /// Seconds by which the server's clock is ahead of ours.
-    ahead: AtomicI64,
+    opened: Instant,
+    /// The server's clock when the store was opened, in seconds since the Unix epoch.
+    server_opened: AtomicI64,
     signal: Signal,
     /// The store's own, made with it.
     store_id: [u8; 16],
@@ -78,8 +80,9 @@ impl Store {
         let inner = Inner {
             engine: opened.engine,
             sealer: opened.sealer,
+            opened: clock.instant(),
             clock,
-            ahead: AtomicI64::new(0),
+            server_opened: AtomicI64::new(0),
             signal: Signal::default(),
             store_id: opened.store_id,
             instance: hex::encode(&opened.store_id[..4]),
@@ -116,9 +119,16 @@ impl Store {
     }
 
     /// The store's time, in seconds since the Unix epoch: a server's clock, so that processes whose own clocks differ mean the
-    /// same; those of an embedded store share one.
+    /// same, and one whose clock is set does not act on it; those of an embedded store share a clock.
     pub fn now(&self) -> u64 {
-        self.inner.clock.unix_seconds().saturating_add_signed(self.inner.ahead.load(Ordering::Relaxed))
+        let Engine::Postgres(_) = self.inner.engine else { return self.inner.clock.unix_seconds() };
+        let since = self.inner.clock.instant().saturating_duration_since(self.inner.opened).as_secs();
+        since.saturating_add_signed(self.inner.server_opened.load(Ordering::Relaxed))
+    }
+
+    /// What this process' own clock says at a time of the store's.
+    pub fn own_time(&self, at: u64) -> u64 {
+        at.saturating_add(self.inner.clock.unix_seconds()).saturating_sub(self.now())
     }
 
     /// Looks at the server's clock.
@@ -127,8 +137,9 @@ impl Store {
         let sql = "SELECT FLOOR(EXTRACT(EPOCH FROM clock_timestamp()))::bigint";
         let rows = self.read().await?.query(sql, vec![]).await?;
         let theirs = rows.first().map_or(Ok(0), |row| row.int(0))?;
-        let own = i64::try_from(self.inner.clock.unix_seconds()).unwrap_or(i64::MAX);
-        self.inner.ahead.store(theirs.saturating_sub(own), Ordering::Relaxed);
+        let since = self.inner.clock.instant().saturating_duration_since(self.inner.opened).as_secs();
+        let opened = theirs.saturating_sub(i64::try_from(since).unwrap_or(i64::MAX));
+        self.inner.server_opened.store(opened, Ordering::Relaxed);
         Ok(())
     }
 }

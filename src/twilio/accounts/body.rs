@@ -21,9 +21,6 @@ mod multipart;
 /// Most form fields, multipart parts or JSON members that are read: far above what an operation takes.
 const MAX_FIELDS: usize = 4096;
 
-/// Longest field name that is read, in bytes: a longer one costs more to compare than it is worth, and Twilio has none.
-const MAX_NAME: usize = 1024;
-
 /// Everything that selectors in a body reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selectors(Vec<Reach>);
@@ -51,7 +48,7 @@ pub enum Unreadable {
     Syntax,
     /// It asks for another method (`_method=DELETE`), as some frameworks read it.
     MethodOverride,
-    /// More fields, depth, inflated bytes or bytes in a name than are read.
+    /// More fields, depth or inflated bytes than are read.
     TooMuch,
 }
 
@@ -150,7 +147,7 @@ fn is_plainly_a_form(body: &[u8]) -> bool {
 fn form(body: &[u8]) -> Result<Selectors, Unreadable> {
     let mut found = Vec::new();
     for (count, (name, value)) in pairs(body).enumerate() {
-        if count == MAX_FIELDS || name.len() > MAX_NAME {
+        if count == MAX_FIELDS {
             return Err(Unreadable::TooMuch);
         }
         found.extend(selected(name, value));

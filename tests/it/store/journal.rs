@@ -16,6 +16,9 @@ on_both!(
     one_process_at_a_time_changes_keys,
     an_old_key_waits_for_every_live_replica,
     a_change_that_is_taken_over_keeps_its_grace,
+    a_key_that_is_withdrawn_can_not_be_put_in_use_and_the_other_way_round,
+    nothing_is_imported_beside_a_key_that_is_being_made,
+    what_the_upstream_refuses_is_never_replaced_by_the_clock,
 );
 
 fn secret() -> Secret {
@@ -147,13 +150,17 @@ async fn one_process_at_a_time_changes_keys(place: Place) {
 #[tokio::test]
 async fn replicas_whose_clocks_differ_share_the_server_s() {
     let place = Place::postgres().await;
-    let open = async |seconds| {
-        let clock = sidekey::clock::Clock::cranked();
+    let clocks = [sidekey::clock::Clock::cranked(), sidekey::clock::Clock::cranked()];
+    let open = async |seconds, clock: &sidekey::clock::Clock| {
         clock.turn(seconds);
-        Store::open(&place.settings, clock).await.expect("the store opens")
+        Store::open(&place.settings, clock.clone()).await.expect("the store opens")
     };
-    let (behind, ahead) = (open(-600).await, open(600).await);
+    let (behind, ahead) = (open(-600, &clocks[0]).await, open(600, &clocks[1]).await);
     assert!(behind.now().abs_diff(ahead.now()) <= 2, "{} and {}", behind.now(), ahead.now());
+    // One that is set while the store is open changes nothing either, but for what is told in its own terms.
+    let (now, at) = (ahead.now(), ahead.own_time(ahead.now()));
+    clocks[1].turn(3600);
+    assert!(ahead.now().abs_diff(now) <= 2 && ahead.own_time(now).abs_diff(at + 3600) <= 2);
     behind.beat("behind", 4).await.expect("a beat");
     assert_eq!(ahead.drained(5).await, Ok(false), "it is alive, and may hold the old key");
 }
@@ -172,7 +179,7 @@ async fn an_old_key_waits_for_every_live_replica(place: Place) {
     store.leave("two").await.expect("left");
     assert_eq!(store.drained(5).await, Ok(true));
     store.beat("three", 0).await.expect("a beat");
-    clock.turn(31);
+    clock.pass(31);
     assert_eq!(store.drained(5).await, Ok(true), "a replica that died is not waited for");
 }
 
@@ -188,4 +195,52 @@ async fn a_change_that_is_taken_over_keeps_its_grace(place: Place) {
     let taken = store.take_over(&left, "another").await.expect("taken over");
     let swapped = store.key_swapped(&taken).await.expect("swapped");
     assert!(swapped.retire_at >= swapped.swapped_at.map(|at| at + 7200));
+}
+
+async fn a_key_that_is_withdrawn_can_not_be_put_in_use_and_the_other_way_round(place: Place) {
+    let store = place.store().await;
+    make_team(&store, "billing").await;
+    with_key(&store, "billing", sid('a')).await;
+    let begin = async || {
+        let entry = store.begin_key(Op::Rotate, &team("billing"), "slow", Duration::ZERO).await.expect("begun");
+        store.key_created(&entry, sid('b'), &secret()).await.expect("created")
+    };
+    // Withdrawn first: its secret is gone, and whoever takes over can only delete it.
+    let entry = begin().await;
+    let withdrawn = store.key_withdrawn(&entry).await.expect("withdrawn");
+    let taken = store.take_over(&withdrawn, "quick").await.expect("taken over");
+    assert_eq!((taken.step, taken.new_sid), (Step::Intended, Some(sid('b'))));
+    assert_eq!(states(&store).await, [(sid('a'), KeyState::Active)]);
+    assert!(matches!(store.key_swapped(&taken).await, Err(StoreError::Refused(_))));
+    store.key_rolled_back(&taken, "deleted").await.expect("rolled back");
+    // Taken over and put in use first: whoever was slow may not delete it.
+    let entry = begin().await;
+    let taken = store.take_over(&entry, "quick").await.expect("taken over");
+    store.key_swapped(&taken).await.expect("swapped");
+    assert!(matches!(store.key_withdrawn(&entry).await, Err(StoreError::Refused(_))));
+    assert_eq!(states(&store).await, [(sid('b'), KeyState::Active), (sid('a'), KeyState::Retiring)]);
+}
+
+async fn nothing_is_imported_beside_a_key_that_is_being_made(place: Place) {
+    let store = place.store().await;
+    make_team(&store, "billing").await;
+    let entry = store.begin_key(Op::Create, &team("billing"), "me", Duration::ZERO).await.expect("begun");
+    let import = async || store.import_key(&team("billing"), sid('c'), &secret(), false).await;
+    assert!(matches!(import().await, Err(StoreError::Refused(why)) if why.contains("under way")));
+    let entry = store.key_created(&entry, sid('a'), &secret()).await.expect("created");
+    assert!(matches!(import().await, Err(StoreError::Refused(_))));
+    store.key_swapped(&entry).await.expect("swapped");
+    assert_eq!(states(&store).await, [(sid('a'), KeyState::Active)]);
+}
+
+async fn what_the_upstream_refuses_is_never_replaced_by_the_clock(place: Place) {
+    let store = place.store().await;
+    make_team(&store, "billing").await;
+    with_key(&store, "billing", sid('a')).await;
+    let due = async || store.rotations_due(Some(Duration::ZERO)).await.expect("read").len();
+    assert_eq!(due().await, 1);
+    for state in [KeyState::Rejected, KeyState::Missing] {
+        store.mark_key(&sid('a'), state).await.expect("marked");
+        assert_eq!(due().await, 0, "somebody may have deleted it for a reason");
+    }
 }

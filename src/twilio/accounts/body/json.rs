@@ -1,6 +1,6 @@
 //! Selectors in JSON: every member at every depth, repeated names too.
 
-use super::{MAX_FIELDS, MAX_NAME, Selectors, Unreadable};
+use super::{MAX_FIELDS, Selectors, Unreadable};
 use crate::twilio::accounts::{Kind, Reach};
 use crate::twilio::path::is_method_override;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -112,10 +112,6 @@ impl<'de> Visitor<'de> for Value<'_> {
         // A selector whose value is an object selects nothing that can be relied on.
         self.walk.found.extend(self.kind.map(|_| Reach::Others));
         while let Some(name) = map.next_key::<String>()? {
-            if name.len() > MAX_NAME {
-                self.walk.too_much = true;
-                return Err(A::Error::custom("too long a name"));
-            }
             let kind = Kind::of(name.bytes());
             self.walk.overrides |= depth == 1 && is_method_override(name.as_bytes());
             map.next_value_seed(Value { walk: self.walk, kind, depth })?;

@@ -3,7 +3,7 @@
 //! Own code, because the body is in memory already and every well-kept reader is made for streams and lenient; here a
 //! part that could be read in two ways must be refused.
 
-use super::{MAX_FIELDS, MAX_NAME, Selectors, Unreadable};
+use super::{MAX_FIELDS, Selectors, Unreadable};
 use crate::twilio::accounts::Kind;
 use crate::twilio::path::is_method_override;
 use memchr::memmem;
@@ -31,9 +31,6 @@ pub(super) fn selectors(boundary: &str, body: &[u8]) -> Result<Selectors, Unread
             return Err(Unreadable::Syntax);
         }
         let name = name_and_value(&part[..end])?;
-        if name.0.len() > MAX_NAME {
-            return Err(Unreadable::TooMuch);
-        }
         if is_method_override(name.0.as_bytes()) {
             return Err(Unreadable::MethodOverride);
         }
