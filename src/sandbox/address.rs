@@ -143,12 +143,12 @@ impl Asked {
         }
     }
 
-    /// The path as Twilio echoes it in "was not found".
+    /// The path as Twilio echoes it in "was not found": product APIs leave their version out.
     pub fn echo(&self) -> &str {
-        match self.product {
-            Product::Api | Product::Unknown => &self.path,
-            // Product APIs leave their version out.
-            _ => self.path.match_indices('/').nth(1).map_or("", |(at, _)| &self.path[at..]),
+        let versioned = self.version.strip_prefix('v').is_some_and(|number| number.parse::<u8>().is_ok());
+        match (self.product, self.path.match_indices('/').nth(1)) {
+            (Product::Api | Product::Unknown, _) | (_, None) => &self.path,
+            (_, Some((at, _))) => &self.path[if versioned { at } else { 0 }..],
         }
     }
 
@@ -201,6 +201,19 @@ mod tests {
         assert_eq!(named, Place::Product(Product::Api, "/_sandbox/requests"));
         let prefixed = Place::of("127.0.0.1:1", "/api.twilio.com/_sandbox/requests");
         assert_eq!(prefixed, Place::Product(Product::Api, "/_sandbox/requests"));
+    }
+
+    #[test]
+    fn only_a_version_is_left_out_of_the_echo() {
+        for (path, echo) in [
+            ("/v2/Services/IS1", "/Services/IS1"),
+            ("/Services", "/Services"),
+            ("/Services/IS1", "/Services/IS1"),
+            ("/v2", "/v2"),
+        ] {
+            let asked = Asked::new(&Method::GET, Product::Chat, path, Params::default(), Params::default());
+            assert_eq!(asked.echo(), echo);
+        }
     }
 
     #[test]

@@ -90,8 +90,8 @@ impl Answer {
     pub fn into_response(self, product: Product, took: Duration) -> Response<AnswerBody> {
         let mut response = Response::new(Either::Left(Full::new(Bytes::from(self.body))));
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if let Some(phrase) = reason(self.status) {
-            response.extensions_mut().insert(ReasonPhrase::from_static(phrase));
+        if let Some(phrase) = reason(response.status()) {
+            response.extensions_mut().insert(phrase);
         }
         let headers = response.headers_mut();
         headers.clone_from(if product == Product::Api { &API_HEADERS } else { &PRODUCT_HEADERS });
@@ -157,21 +157,9 @@ static PRODUCT_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     ])
 });
 
-/// Twilio writes reason phrases in capitals.
-const fn reason(status: u16) -> Option<&'static [u8]> {
-    Some(match status {
-        201 => b"CREATED",
-        204 => b"NO CONTENT",
-        307 => b"TEMPORARY REDIRECT",
-        400 => b"BAD REQUEST",
-        401 => b"UNAUTHORIZED",
-        403 => b"FORBIDDEN",
-        404 => b"NOT FOUND",
-        405 => b"METHOD NOT ALLOWED",
-        409 => b"CONFLICT",
-        429 => b"TOO MANY REQUESTS",
-        500 => b"INTERNAL SERVER ERROR",
-        503 => b"SERVICE UNAVAILABLE",
-        _ => return None,
-    })
+/// Twilio writes reason phrases in capitals (captures). "OK" is hyper's own, and "UNKNOWN" stands for a status that has
+/// no phrase.
+fn reason(status: StatusCode) -> Option<ReasonPhrase> {
+    let phrase = (status != StatusCode::OK).then(|| status.canonical_reason().unwrap_or("unknown"));
+    phrase.and_then(|phrase| ReasonPhrase::try_from(phrase.to_ascii_uppercase()).ok())
 }

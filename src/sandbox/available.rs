@@ -5,6 +5,7 @@ use super::engine::Call;
 use super::paging::{List, Window};
 use super::permission::Action;
 use super::refusal::Refusal;
+use crate::twilio::render;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -23,27 +24,30 @@ pub fn run(call: &Call<'_>, rest: &[String]) -> Result<Answer, Refusal> {
     let action = if rest.len() == 1 { Action::Read } else { Action::List };
     call.actor.act("phone-numbers/available-numbers", action)?;
     match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => list(call, "countries", ("Countries", "Country"), vec![country(call)]),
+        [] => list(call, "countries", ("Countries", "Country"), &country(call), vec![country(call)]),
         ["US"] => Ok(Answer::instance(200, call.asked.format, "Country", &country(call))),
         ["US", kind] => {
             let known = KINDS.iter().find(|(segment, ..)| *segment == kind);
             let (.., area) = known.ok_or_else(|| call.not_found())?;
             let tags = ("AvailablePhoneNumbers", "AvailablePhoneNumber");
-            list(call, "available_phone_numbers", tags, numbers(call, area))
+            list(call, "available_phone_numbers", tags, &offer(area, 0, ""), numbers(call, area))
         }
         _ => Err(call.not_found()),
     }
 }
 
+/// `sample` has the fields of every row, also where there is none.
 fn list(
     call: &Call<'_>,
     key: &'static str,
     tags: (&'static str, &'static str),
+    sample: &Value,
     mut rows: Vec<Value>,
 ) -> Result<Answer, Refusal> {
     let window = Window::read(&call.asked.query)?;
     rows.truncate(window.size);
-    let columns = vec!["friendly_name", "phone_number", "region", "iso_country"];
+    let columns = render::columns(sample);
+    let columns = columns.iter().map(String::as_str).collect();
     let list = List { asked: call.asked, window, key, tags, columns, ends: None, more: false };
     Ok(list.answer(&rows))
 }

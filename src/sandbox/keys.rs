@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 const PERMISSION: &str = "iam/api-keys";
+const TAGS: (&str, &str) = ("Keys", "Key");
 
 /// Longest `FriendlyName`, in characters.
 const MAX_NAME: usize = 64;
@@ -27,24 +28,25 @@ const MAX_KEYS: usize = 50_000;
 /// `/2010-04-01/Accounts/{AC}/Keys[/{SK}]` and `/SigningKeys[/{SK}]`.
 pub fn on_api(call: &mut Call<'_>, collection: &str, item: Option<&str>) -> Result<Answer, Refusal> {
     let action = managed(call, item.is_some())?;
-    let Some(item) = item else {
-        return match action {
-            Action::Create => {
-                let key = create(call, Power::Standard)?;
-                Ok(Answer::instance(201, call.asked.format, "Key", &shown(call, &key, true)))
-            }
-            _ if collection == "SigningKeys" => list(call, "signing_keys", ("SigningKeys", "SigningKey")),
-            _ => list(call, "keys", ("Keys", "Key")),
-        };
+    let (key, tags) = match collection {
+        "SigningKeys" => ("signing_keys", ("SigningKeys", "SigningKey")),
+        _ => ("keys", TAGS),
     };
-    one(call, action, item)
+    match (item, action) {
+        (Some(item), _) => one(call, action, item, tags.1),
+        (None, Action::Create) => {
+            let made = create(call, Power::Standard)?;
+            Ok(Answer::instance(201, call.asked.format, tags.1, &shown(call, &made, true)))
+        }
+        (None, _) => list(call, key, tags),
+    }
 }
 
 /// iam `/v1/Keys[/{SK}]`, where Restricted keys are made.
 pub fn on_iam(call: &mut Call<'_>, item: Option<&str>) -> Result<Answer, Refusal> {
     let action = managed(call, item.is_some())?;
     if let Some(item) = item {
-        return one(call, action, item);
+        return one(call, action, item, TAGS.1);
     }
     let account = call.asked.params.get("AccountSid").filter(|text| !text.is_empty());
     let account = account.ok_or_else(|| Refusal::bad(20001, "Required parameter \"AccountSid\" is missing"))?;
@@ -54,7 +56,7 @@ pub fn on_iam(call: &mut Call<'_>, item: Option<&str>) -> Result<Answer, Refusal
         return Err(Refusal::unauthenticated());
     }
     if action != Action::Create {
-        return list(call, "keys", ("Keys", "Key"));
+        return list(call, "keys", TAGS);
     }
     let power = match call.asked.params.get("KeyType") {
         None | Some("") => Power::Standard,
@@ -62,7 +64,7 @@ pub fn on_iam(call: &mut Call<'_>, item: Option<&str>) -> Result<Answer, Refusal
         Some(_) => return Err(Refusal::invalid("KeyType")),
     };
     let key = create(call, power)?;
-    Ok(Answer::instance(201, Format::Json, "Key", &shown(call, &key, true)))
+    Ok(Answer::instance(201, Format::Json, TAGS.1, &shown(call, &key, true)))
 }
 
 fn managed(call: &Call<'_>, one: bool) -> Result<Action, Refusal> {
@@ -72,7 +74,7 @@ fn managed(call: &Call<'_>, one: bool) -> Result<Action, Refusal> {
     action
 }
 
-fn one(call: &mut Call<'_>, action: Action, item: &str) -> Result<Answer, Refusal> {
+fn one(call: &mut Call<'_>, action: Action, item: &str, tag: &str) -> Result<Answer, Refusal> {
     let sid = Sid::parse(item, "SK").ok_or_else(Refusal::invalid_key_sid)?;
     let account = call.account;
     if call.state.key(&sid).is_none_or(|(owner, _)| owner.sid != account) {
@@ -87,7 +89,7 @@ fn one(call: &mut Call<'_>, action: Action, item: &str) -> Result<Answer, Refusa
         _ => {}
     }
     let (_, key) = call.state.key(&sid).ok_or_else(|| call.not_found())?;
-    Ok(Answer::instance(200, call.asked.format, "Key", &shown(call, key, false)))
+    Ok(Answer::instance(200, call.asked.format, tag, &shown(call, key, false)))
 }
 
 fn create(call: &mut Call<'_>, power: Power) -> Result<Key, Refusal> {
@@ -169,7 +171,7 @@ fn common(key: &Key, date: fn(i64) -> String) -> [(String, Value); 4] {
     ]
 }
 
-/// A row of iam's list: flags, and no policy.
+/// A row of iam's list: flags, and no policy. Only a Standard key's flags are known; those of the others are unverified.
 fn flagged(key: &Key) -> Value {
     let mut fields: Map<String, Value> = common(key, time::rfc2822).into_iter().collect();
     let flags = match key.power {

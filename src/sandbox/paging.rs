@@ -70,7 +70,7 @@ pub struct List<'a> {
     /// The XML elements of list and row.
     pub tags: (&'static str, &'static str),
     /// CSV's header row.
-    pub columns: Vec<&'static str>,
+    pub columns: Vec<&'a str>,
     /// The names of the first and last row.
     pub ends: Option<(Sid, Sid)>,
     /// Whether a next page is there.

@@ -70,6 +70,51 @@ fn messages_in_xml_and_csv() {
 }
 
 #[test]
+fn every_csv_has_as_many_values_as_names() {
+    let upstream = Upstream::start();
+    let owner = upstream.owner();
+    upstream.post(&owner, &upstream.path("/Keys.json"), "FriendlyName=a");
+    upstream.post(&owner, &upstream.path("/Messages.json"), "Body=x&From=%2B15017122661&To=%2B15558675310");
+    for (path, names, rows) in [
+        (upstream.path("/AvailablePhoneNumbers.csv"), 5, 1),
+        (upstream.path("/AvailablePhoneNumbers/US.csv"), 5, 1),
+        (upstream.path("/AvailablePhoneNumbers/US/Local.csv"), 13, 30),
+        (upstream.path("/AvailablePhoneNumbers/US/TollFree.csv?PageSize=2"), 13, 2),
+        (upstream.path("/AvailablePhoneNumbers/US/Mobile.csv?Contains=777777"), 13, 0),
+        ("/2010-04-01/Accounts.csv".to_owned(), 10, 1),
+        (upstream.path("/IncomingPhoneNumbers.csv"), 36, 3),
+        (upstream.path("/Keys.csv"), 4, 1),
+        (upstream.path("/Messages.csv"), 20, 1),
+        (upstream.path("/Nothing.csv"), 4, 1),
+    ] {
+        let answer = upstream.get(&owner, &path);
+        assert!(answer.text().ends_with('\n'), "{path}: {}", answer.text());
+        let mut table = csv::Reader::from_reader(&*answer.body);
+        assert_eq!(table.headers().map(csv::StringRecord::len).ok(), Some(names), "{path}: {}", answer.text());
+        let lines: Result<Vec<_>, _> = table.records().collect();
+        assert_eq!(lines.expect("lines of one length").len(), rows, "{path}");
+    }
+}
+
+#[test]
+fn reason_phrases_are_in_capitals() {
+    let upstream = Upstream::start();
+    for (status, phrase) in [
+        (200, "OK"),
+        (413, "PAYLOAD TOO LARGE"),
+        (418, "I'M A TEAPOT"),
+        (422, "UNPROCESSABLE ENTITY"),
+        (502, "BAD GATEWAY"),
+        (504, "GATEWAY TIMEOUT"),
+        (599, "UNKNOWN"),
+    ] {
+        upstream.send(None, "POST", "/_sandbox/fail", &format!("mode=status&status={status}"));
+        let answer = upstream.get(&upstream.owner(), "/v1/Sinks");
+        assert_eq!((answer.status, answer.reason.as_str()), (status, phrase));
+    }
+}
+
+#[test]
 fn errors_speak_the_format_that_was_asked_for() {
     let upstream = Upstream::start();
     let owner = upstream.owner();

@@ -170,6 +170,20 @@ fn signing_keys_are_the_same_keys() {
 }
 
 #[test]
+fn signing_keys_have_one_name_in_xml() {
+    let upstream = Upstream::start();
+    let owner = upstream.owner();
+    let made = upstream.post(&owner, &upstream.path("/SigningKeys.xml"), "FriendlyName=s");
+    let sid = made.text().split("<Sid>").nth(1).and_then(|rest| rest.split('<').next()).expect("a name");
+    let one = upstream.path(&format!("/SigningKeys/{sid}.xml"));
+    let (fetched, changed) = (upstream.get(&owner, &one), upstream.post(&owner, &one, "FriendlyName=t"));
+    for answer in [&made, &fetched, &changed, &upstream.get(&owner, &upstream.path("/SigningKeys.xml"))] {
+        let text = answer.text();
+        assert!(text.contains("<SigningKey><") && text.contains("</SigningKey>") && !text.contains("<Key>"), "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_secret_is_as_good_as_none() {
     let upstream = Upstream::start();
     let key = upstream.key(KeyKind::Standard);
