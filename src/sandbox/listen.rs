@@ -5,6 +5,7 @@ use super::address::{Asked, Place, Product};
 use super::answer::{Answer, AnswerBody};
 use super::auth::Credential;
 use super::fault::{self, Mode};
+use super::lenient::Lenient;
 use super::params::{MAX_BODY, Params};
 use super::refusal::Refusal;
 use super::{control, dispatch, log};
@@ -20,7 +21,7 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -73,6 +74,8 @@ where
         let (shared, stop) = (shared.clone(), stopping.clone());
         async move { answer(&shared, request, stop).await }
     });
+    let (read, write) = tokio::io::split(stream);
+    let stream = tokio::io::join(Lenient::new(BufReader::new(read)), write);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // A connection's end is its caller's affair: the sandbox reports nothing.
     tokio::select! {

@@ -29,6 +29,7 @@ mod dispatch;
 mod engine;
 mod fault;
 mod keys;
+mod lenient;
 mod listen;
 mod log;
 mod paging;

@@ -62,6 +62,9 @@ fn filters_narrow_a_list_and_stay_in_its_links() {
     assert_eq!(count("DateSent%3E=2020-01-02T03%3A04%3A05Z"), Some(4));
     assert_eq!(count("DateSent%3C=2020-01-02"), Some(0));
     assert_eq!(count("DateSent=2020-01-02"), Some(0));
+    assert_eq!(count("DateSent>=2020-01-02"), Some(4), "as older documents spell it");
+    assert_eq!(count("DateSent<=2020-01-02"), Some(0));
+    assert_eq!(count("To=\"nobody\""), Some(0));
     assert_eq!(upstream.get(&owner, &format!("{messages}?DateSent=soon")).refusal(), (400, 20001));
     let page = upstream.get(&owner, &format!("{messages}?To=%2B15558675310&PageSize=2")).json();
     let next = page["next_page_uri"].as_str().expect("a third row");
