@@ -111,6 +111,7 @@ impl Call<'_> {
         }
         draft.take_given()?;
         (resource.rules.create)(&mut draft)?;
+        self.check_reference(&draft)?;
         self.check_alias(&draft, shelf, None)?;
         let row = Row { sid: Sid::fresh(draft.prefix), created: now, updated: now, cells: draft.cells.clone() };
         let answer = self.instance(201, resource, shelf, &row);
@@ -149,6 +150,7 @@ impl Call<'_> {
         let mut draft = Draft { resource, params, now, prefix: resource.prefix, cells, children: Vec::new() };
         draft.take_given()?;
         (resource.rules.update)(&mut draft)?;
+        self.check_reference(&draft)?;
         self.check_alias(&draft, shelf, Some(sid))?;
         let row = Row { sid, created: row.created, updated: now, cells: draft.cells };
         let answer = self.instance(200, resource, shelf, &row);
@@ -156,6 +158,14 @@ impl Call<'_> {
             *kept = row;
         }
         Ok(answer)
+    }
+
+    fn check_reference(&self, draft: &Draft<'_>) -> Result<(), Refusal> {
+        let Some(reference) = &draft.resource.rules.refers else { return Ok(()) };
+        let Some(name) = draft.params.get(reference.param) else { return Ok(()) };
+        let shelf = ShelfId { resource: reference.to.id, account: self.account, parent: None };
+        let found = self.find(reference.to, shelf, name).map(|_| ());
+        found.ok_or_else(|| Refusal::bad(reference.missing, reference.message))
     }
 
     fn check_alias(&self, draft: &Draft<'_>, shelf: ShelfId, own: Option<Sid>) -> Result<(), Refusal> {

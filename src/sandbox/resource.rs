@@ -83,11 +83,26 @@ pub struct Rules {
     pub update: fn(&mut Draft<'_>) -> Result<(), Refusal>,
     /// What has happened to a new row by the time that anybody asks again.
     pub settle: fn(&mut Draft<'_>),
+    /// What a row can't be without.
+    pub refers: Option<Reference>,
+}
+
+/// A parameter that must name a row of another table.
+#[derive(Debug)]
+pub struct Reference {
+    /// Its name.
+    pub param: &'static str,
+    /// The table: one without a parent.
+    pub to: &'static Resource,
+    /// The error code where there is no such row: 400.
+    pub missing: u32,
+    /// And its message.
+    pub message: &'static str,
 }
 
 impl Rules {
     /// None but the table's.
-    pub const PLAIN: Self = Self { create: |_| Ok(()), update: |_| Ok(()), settle: |_| {} };
+    pub const PLAIN: Self = Self { create: |_| Ok(()), update: |_| Ok(()), settle: |_| {}, refers: None };
 }
 
 /// A field of the answer.

@@ -71,7 +71,7 @@ pub static CALLS: Resource = Resource {
         filter("EndTime", "end_time", Test::Time),
     ],
     views: &[],
-    rules: Rules { create, update, settle: |_| {} },
+    rules: Rules { create, update, ..Rules::PLAIN },
 };
 
 fn create(draft: &mut Draft<'_>) -> Result<(), Refusal> {
@@ -79,6 +79,9 @@ fn create(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let from = draft.given("From").ok_or(Refusal::bad(21213, "No 'From' number is specified"))?.to_owned();
     if !["Url", "Twiml", "ApplicationSid"].iter().any(|param| draft.given(param).is_some()) {
         return Err(Refusal::bad(21205, "Url parameter is required."));
+    }
+    if let Some(url) = draft.given("Url").filter(|url| !is_absolute(url)) {
+        return Err(Refusal::bad(21205, format!("Url is not a valid URL: {url}")));
     }
     draft.put("to_formatted", Cell::text(formatted(&to)));
     draft.put("from_formatted", Cell::text(formatted(&from)));
@@ -103,6 +106,12 @@ fn update(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         None => {}
     }
     Ok(())
+}
+
+/// Whether the text is a URL that could be fetched. Twilio refuses `localhost` as well; here it is where the others are.
+fn is_absolute(url: &str) -> bool {
+    let url = url.parse::<http::Uri>().ok();
+    url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
 }
 
 /// `+14155551212` → `(415) 555-1212`; other numbers stay.

@@ -57,7 +57,7 @@ pub static CONVERSATIONS: Resource = Resource {
     required: &[],
     filters: &[filter("State", "state", Test::Same)],
     views: &[],
-    rules: Rules { create: check_state, update: check_state, settle: |_| {} },
+    rules: Rules { create: check_state, update: check_state, ..Rules::PLAIN },
 };
 
 fn check_state(draft: &mut Draft<'_>) -> Result<(), Refusal> {
@@ -99,7 +99,7 @@ pub static PARTICIPANTS: Resource = Resource {
     required: &[],
     filters: &[],
     views: &[],
-    rules: Rules { create: bind, update: |_| Ok(()), settle: |_| {} },
+    rules: Rules { create: bind, ..Rules::PLAIN },
 };
 
 /// A participant is a chat identity or an address of a channel.

@@ -1,10 +1,10 @@
-//! Event streams: sinks, subscriptions, and the events they name. Fields: OpenAPI 2.6.7.
+//! Event streams: sinks, subscriptions, and the events they name. Fields: OpenAPI 2.6.7; error 91001: Twilio docs.
 
 use crate::sandbox::address::Product;
 use crate::sandbox::refusal::Refusal;
 use crate::sandbox::resource::{
-    Alias, Cell, Constant::Json, Constant::Null, Constant::Number, Constant::Text, Draft, Kind, Resource, Rules,
-    Source, Test, Verbs, field, filter,
+    Alias, Cell, Constant::Json, Constant::Null, Constant::Number, Constant::Text, Draft, Kind, Reference, Resource,
+    Rules, Source, Test, Verbs, field, filter,
 };
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub static SINKS: Resource = Resource {
     required: &["Description", "SinkConfiguration", "SinkType"],
     filters: &[filter("Status", "status", Test::Same)],
     views: &[],
-    rules: Rules { create: check_type, update: |_| Ok(()), settle: |_| {} },
+    rules: Rules { create: check_type, ..Rules::PLAIN },
 };
 
 fn check_type(draft: &mut Draft<'_>) -> Result<(), Refusal> {
@@ -75,14 +75,15 @@ pub static SUBSCRIPTIONS: Resource = Resource {
     required: &["Description", "SinkSid", "Types"],
     filters: &[filter("SinkSid", "sink_sid", Test::Same)],
     views: &[],
-    rules: Rules { create: subscribe, update: |_| Ok(()), settle: |_| {} },
+    rules: Rules {
+        create: subscribe,
+        refers: Some(Reference { param: "SinkSid", to: &SINKS, missing: 91001, message: "Sink could not be found" }),
+        ..Rules::PLAIN
+    },
 };
 
 /// Each `Types` is `{"type": "com.twilio…", "schema_version": 2}` as JSON text; each becomes a row below.
 fn subscribe(draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    if SINKS.sid(draft.peek("sink_sid").unwrap_or_default()).is_none() {
-        return Err(Refusal::invalid("SinkSid"));
-    }
     let mut children = Vec::new();
     for text in draft.params.all("Types") {
         let wanted: Value = serde_json::from_str(text).map_err(|_| Refusal::invalid("Types"))?;

@@ -1,5 +1,6 @@
 //! Messages and their media. Fields: OpenAPI 2.6.7; errors: Twilio docs.
 
+use super::services::MESSAGING_SERVICES;
 use crate::sandbox::address::Product;
 use crate::sandbox::refusal::Refusal;
 use crate::sandbox::resource::{
@@ -53,7 +54,7 @@ pub static MESSAGES: Resource = Resource {
         filter("DateSent", "date_sent", Test::Time),
     ],
     views: &[],
-    rules: Rules { create, update, settle },
+    rules: Rules { create, update, settle, ..Rules::PLAIN },
 };
 
 /// `/2010-04-01/Accounts/{AC}/Messages/{MM}/Media`
@@ -92,7 +93,11 @@ fn create(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         return Err(Refusal::bad(21211, format!("Invalid 'To' Phone Number: {to}")));
     }
     let (to, from) = (Cell::text(to), draft.given("From").map(Cell::text));
-    let service = draft.given("MessagingServiceSid").map(Cell::text);
+    let service = draft.given("MessagingServiceSid");
+    if service.is_some_and(|sid| MESSAGING_SERVICES.sid(sid).is_none()) {
+        return Err(Refusal::bad(21705, "The Messaging Service is invalid"));
+    }
+    let service = service.map(Cell::text);
     if from.is_none() && service.is_none() {
         return Err(Refusal::bad(21603, "A 'From' phone number is required."));
     }
@@ -164,11 +169,27 @@ fn is_destination(to: &str) -> bool {
     }
 }
 
-/// How many SMS carry the body. GSM-7's table is taken to be ASCII: close enough for a price of nothing.
+/// GSM 03.38: what takes one septet.
+const GSM7: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\
+                    ¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
+
+/// And what takes two: an escape and a character of the extension table.
+const GSM7_EXTENSION: &str = "\u{c}^{}\\[~]|€";
+
+/// How many SMS carry the body: in septets where GSM-7 has all of it, else in UTF-16. No character is split.
 fn segments(body: &str) -> usize {
-    let (one, each, units) =
-        if body.is_ascii() { (160, 153, body.len()) } else { (70, 67, body.encode_utf16().count()) };
-    if units <= one { 1 } else { units.div_ceil(each) }
+    let septets = |c| if GSM7.contains(c) { Some(1) } else { GSM7_EXTENSION.contains(c).then_some(2) };
+    let (one, each, sizes) = match body.chars().map(septets).collect::<Option<Vec<usize>>>() {
+        Some(sizes) => (160, 153, sizes),
+        None => (70, 67, body.chars().map(char::len_utf16).collect()),
+    };
+    if sizes.iter().sum::<usize>() <= one {
+        return 1;
+    }
+    let put = |(parts, left): (usize, usize), size: usize| {
+        if size > left { (parts + 1, each - size) } else { (parts, left - size) }
+    };
+    sizes.into_iter().fold((1, each), put).0
 }
 
 #[cfg(test)]
@@ -191,6 +212,11 @@ mod tests {
         assert_eq!(segments(""), 1);
         assert_eq!(segments(&"a".repeat(160)), 1);
         assert_eq!(segments(&"a".repeat(161)), 2);
-        assert_eq!(segments(&"é".repeat(71)), 2);
+        assert_eq!(GSM7.chars().count(), 127, "all of the table but the escape");
+        assert_eq!((segments(&"é".repeat(160)), segments(&"é".repeat(161)), segments(&"é".repeat(307))), (1, 2, 3));
+        assert_eq!((segments(&"€".repeat(80)), segments(&"€".repeat(81))), (1, 2));
+        assert_eq!(segments(&"€".repeat(153)), 3, "76 in each, and none is split");
+        assert_eq!((segments(&"`".repeat(70)), segments(&"`".repeat(71))), (1, 2), "not in GSM-7");
+        assert_eq!((segments(&"😀".repeat(35)), segments(&"😀".repeat(36)), segments(&"😀".repeat(67))), (1, 2, 3));
     }
 }

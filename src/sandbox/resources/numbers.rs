@@ -70,7 +70,7 @@ pub static NUMBERS: Resource = Resource {
         filter("Origin", "origin", Test::Same),
     ],
     views: &[("Local", "type", "local"), ("Mobile", "type", "mobile"), ("TollFree", "type", "toll-free")],
-    rules: Rules { create, update: |_| Ok(()), settle: |_| {} },
+    rules: Rules { create, ..Rules::PLAIN },
 };
 
 fn create(draft: &mut Draft<'_>) -> Result<(), Refusal> {

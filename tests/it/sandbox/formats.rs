@@ -214,7 +214,7 @@ fn host_decides_the_product() {
 }
 
 #[test]
-fn three_kinds_of_body() {
+fn a_form_is_the_body_that_counts() {
     let upstream = Upstream::start();
     let basic = upstream.owner().basic();
     let to = upstream.sandbox.address();
@@ -224,11 +224,13 @@ fn three_kinds_of_body() {
         ask(to, "POST", &path, &headers, body).expect("an answer")
     };
     let json = send("application/json", br#"{"To": "+15558675310", "From": "+15017122661", "Body": "x"}"#);
-    assert_eq!(json.status, 201);
+    assert_eq!(json.refusal(), (400, 21604));
+    let form = b"To=%2B15558675310&From=%2B15017122661&Body=x";
+    assert_eq!(send("text/plain", form).refusal(), (400, 21604));
+    assert_eq!(send("application/x-www-form-urlencoded; charset=utf-8", form).status, 201);
     let part =
         |name: &str, value: &str| format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     let multipart =
         format!("{}{}{}--B--\r\n", part("To", "+15558675310"), part("From", "+15017122661"), part("Body", "x"));
     assert_eq!(send("multipart/form-data; boundary=B", multipart.as_bytes()).status, 201);
-    assert_eq!(send("application/json", b"{").refusal(), (400, 20001));
 }

@@ -36,12 +36,14 @@ fn what_is_missing_is_named() {
         ("To=nobody&From=%2B15017122661&Body=x", 21211),
         ("To=%2B15558675310&Body=x", 21603),
         ("To=%2B15558675310&From=%2B15017122661", 21602),
+        ("To=%2B15558675310&MessagingServiceSid=MGx&Body=x", 21705),
     ] {
         let refused = upstream.post(&owner, &messages, form);
         assert_eq!(refused.refusal(), (400, code), "{form}");
         assert_eq!(refused.header("x-twilio-error-code"), Some(code.to_string().as_str()));
     }
-    let body = |count: usize| format!("To=%2B15558675310&MessagingServiceSid=MG1&Body={}", "x".repeat(count));
+    let body =
+        |count: usize| format!("To=%2B15558675310&MessagingServiceSid=MG{}&Body={}", "0".repeat(32), "x".repeat(count));
     assert_eq!(upstream.post(&owner, &messages, &body(1600)).json()["status"], "accepted");
     assert_eq!(upstream.post(&owner, &messages, &body(1601)).refusal(), (400, 21617));
 }
@@ -124,6 +126,16 @@ fn calls_and_numbers() {
     let uri = call.json()["uri"].as_str().expect("a link").to_owned();
     assert_eq!(upstream.post(&key, &uri, "Status=completed").json()["status"], "completed");
     assert_eq!(upstream.post(&key, &upstream.path("/Calls.json"), "To=%2B1415").status, 400);
+    let with_url = |url: &str| {
+        let form = format!("To=%2B14155551212&From=%2B15017122661&Url={url}");
+        upstream.post(&key, &upstream.path("/Calls.json"), &form)
+    };
+    assert_eq!(with_url("https://example.com/voice?a=b").status, 201);
+    for bad in ["foo", "/voice", "ftp://example.com/", "https://"] {
+        let refused = with_url(bad);
+        assert_eq!(refused.refusal(), (400, 21205), "{bad}");
+        assert_eq!(refused.json()["message"], format!("Url is not a valid URL: {bad}"));
+    }
 
     let numbers = |query: &str| {
         let list = upstream.get(&key, &upstream.path(&format!("/IncomingPhoneNumbers{query}"))).json();

@@ -102,6 +102,11 @@ fn sinks_and_subscriptions() {
     let made = upstream.post(&key, "/v1/Subscriptions", &form);
     assert_eq!((made.status, made.json()["sink_sid"].as_str()), (201, Some(sid.as_str())));
     let one = made.json()["sid"].as_str().map(|sid| format!("/v1/Subscriptions/{sid}")).expect("a name");
+    for unknown in ["DG1".to_owned(), format!("DG{}", "0".repeat(32))] {
+        let refused = upstream.post(&key, "/v1/Subscriptions", &form.replace(&sid, &unknown));
+        assert_eq!(refused.refusal(), (400, 91001), "{unknown}");
+        assert_eq!(upstream.post(&key, &one, &format!("SinkSid={unknown}")).refusal(), (400, 91001), "{unknown}");
+    }
     let events = upstream.get(&key, &format!("{one}/SubscribedEvents")).json();
     assert_eq!(events["types"].as_array().map(Vec::len), Some(2));
     assert_eq!(upstream.get(&key, &format!("/v1/Subscriptions?SinkSid={sid}")).json()["meta"]["key"], "subscriptions");
