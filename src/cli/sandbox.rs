@@ -3,9 +3,11 @@
 use super::{Context, Failure, process, random_hex, signals, value};
 use crate::clock::Clock;
 use crate::ids::AccountSid;
+use crate::net::{PORT_DENIED, with_mend};
 use crate::sandbox::{Options, Sandbox};
 use crate::secret::Secret;
 use serde_json::json;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "AC…")]
     account_sid: Option<AccountSid>,
     /// The main account's auth token [default: a random one]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     auth_token: Option<String>,
     /// How long each answer is held back
     #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "0s")]
@@ -40,12 +42,21 @@ pub(super) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
             tls: None,
             clock: Clock::system(),
         };
-        let cannot = |error| Failure::failed(format!("can't listen on {}: {error}", arguments.listen));
-        let sandbox = Sandbox::start(options).map_err(cannot)?;
+        let sandbox = Sandbox::start(options).map_err(|error| cannot_listen(arguments.listen, &error))?;
         let (url, account) = (sandbox.url(), sandbox.account_sid());
         let data = json!({ "url": url, "account_sid": account.as_str(), "auth_token": auth_token });
         context.print(&data, || format!("url          {url}\naccount_sid  {account}\nauth_token   {auth_token}\n"))?;
         stop.asked().await;
         Ok(())
     })
+}
+
+fn cannot_listen(at: SocketAddr, error: &io::Error) -> Failure {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{error}; another process has it: end that one, or choose another with --listen")
+        }
+        _ => with_mend(error, PORT_DENIED),
+    };
+    Failure::failed(format!("can't listen on {at}: {why}"))
 }

@@ -20,7 +20,10 @@ use std::time::Duration;
 /// Answers one switch. `name` is what follows `/_sandbox/`.
 pub fn answer(shared: &Shared, method: &Method, name: &str, query: &Params, form: &Params) -> Response<AnswerBody> {
     let answer = match (method.as_str(), name) {
-        ("GET", "requests") => return requests(shared, query),
+        ("GET", "requests") => match limit(query) {
+            Ok(limit) => return requests(shared, limit),
+            Err(refusal) => Err(refusal),
+        },
         ("DELETE", "requests") => {
             shared.log.clear();
             Ok(Answer::empty())
@@ -40,13 +43,16 @@ pub fn answer(shared: &Shared, method: &Method, name: &str, query: &Params, form
 }
 
 /// `GET /_sandbox/requests[?limit=N]`: an array, the oldest first; `Sandbox-Request-Count` counts the forgotten too.
-fn requests(shared: &Shared, query: &Params) -> Response<AnswerBody> {
-    let limit = query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+fn requests(shared: &Shared, limit: usize) -> Response<AnswerBody> {
     let (count, seen) = shared.log.newest(limit);
     let answer = Answer::new(200, Format::Json, render::json(&seen));
     let mut response = answer.into_response(Product::Unknown, Duration::ZERO);
     response.headers_mut().insert(HeaderName::from_static("sandbox-request-count"), HeaderValue::from(count));
     response
+}
+
+fn limit(query: &Params) -> Result<usize, Refusal> {
+    query.get("limit").map_or(Ok(usize::MAX), |text| text.parse().map_err(|_| Refusal::invalid("limit")))
 }
 
 /// `POST /_sandbox/keys`: `kind` is `main`, `standard` or `restricted` (then `policy`), `account_sid` the main account

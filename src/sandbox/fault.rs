@@ -69,7 +69,11 @@ impl Faults {
                 if !(200..600).contains(&status) {
                     return Err(Refusal::invalid("status"));
                 }
-                let code = number(form, "code")?.unwrap_or(20_000 + u32::from(status));
+                let code = number(form, "code")?.unwrap_or(match status {
+                    401 => 20003,
+                    405 => 20004,
+                    _ => 20_000 + u32::from(status),
+                });
                 Mode::Status(status, code, number(form, "retry_after")?)
             }
             Some("hang") => Mode::Hang,
@@ -119,13 +123,15 @@ impl Faults {
 
 /// The answer of `status`.
 pub fn status(status: u16, code: u32, format: Format) -> Answer {
-    let message = match status {
-        429 => "Too Many Requests",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        _ => "This failure was asked for",
+    let refusal = match (status, code) {
+        (401, 20003) => Refusal::unauthenticated(),
+        (405, 20004) => Refusal::method_not_allowed(),
+        (429, _) => Refusal::new(status, code, "Too Many Requests"),
+        (500, _) => Refusal::new(status, code, "Internal Server Error"),
+        (503, _) => Refusal::new(status, code, "Service Unavailable"),
+        _ => Refusal::new(status, code, "This failure was asked for"),
     };
-    Answer::refusal(&Refusal::new(status, code, message), format)
+    Answer::refusal(&refusal, format)
 }
 
 impl Echo {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `GET /_sandbox/requests[?limit=N]` | what arrived, as a JSON array, oldest first: `number method host path query sid authorization headers`, never a secret; `Sandbox-Request-Count` counts the forgotten too |
 //! | `DELETE /_sandbox/requests` | forgets it |
-//! | `POST /_sandbox/fail` | the next `count` (1) requests fail, all or those whose path begins with `path`: `mode=status` (`status`, `code`, `retry_after`), `hang`, `cut`, or `echo` (the `Authorization` value comes back in `X-Echo-Authorization` and the body; `encoding=gzip` or `deflate`, `chunk` in bytes, `trailers=true`) |
+//! | `POST /_sandbox/fail` | the next `count` (1) requests fail, all or those whose path begins with `path`: `mode=status` (`status`, `code`, by default Twilio's for that status, `retry_after`), `hang`, `cut`, or `echo` (the `Authorization` value comes back in `X-Echo-Authorization` and the body; `encoding=gzip` or `deflate`, `chunk` in bytes, `trailers=true`) |
 //! | `DELETE /_sandbox/fail` | takes that back |
 //! | `POST /_sandbox/keys` | a key as the console makes them: `kind=main`, `standard` or `restricted` (`policy`), `account_sid`, `friendly_name` |
 //! | `POST /_sandbox/access-tokens/validate` | `token`: 200 with the claims, or 401 with Twilio's code |
@@ -71,7 +71,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The main account; a random one if `None`.
     pub account_sid: Option<AccountSid>,
-    /// Its auth token; a random one if `None`.
+    /// Its auth token; a random one if `None`. An empty one lets in whoever knows the account.
     pub auth_token: Option<Secret>,
     /// What every answer of the API waits; the switches under `/_sandbox/` never wait.
     pub latency: Duration,

@@ -43,10 +43,22 @@ fn help_is_data_and_a_wrong_line_is_usage() {
         &["audit", "verify"],
         &["audit", "query", "--since", "yesterday"],
         &["sandbox", "--listen", "localhost"],
+        &["sandbox", "--listen", "127.0.0.1:0", "--auth-token", ""],
     ] {
         let ended = run(folder.path(), arguments);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{arguments:?}");
         assert!(!ended.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_sandbox_says_what_to_do_where_it_cannot_listen() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = other.local_addr().expect("an address").to_string();
+    for (at, mend) in [(taken.as_str(), "choose another with --listen"), ("192.0.2.1:4010", "no such address")] {
+        let ended = run(empty().path(), &["sandbox", "--listen", at]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{at}");
+        assert!(ended.stderr.contains(at) && ended.stderr.contains(mend), "{}", ended.stderr);
     }
 }
 

@@ -27,6 +27,10 @@ fn the_log_tells_what_arrived_and_no_secret() {
     assert!(seen[1]["sid"].is_null());
     assert!(!answer.text().contains(&key.1));
     assert_eq!(upstream.send(None, "GET", "/_sandbox/requests?limit=1", "").json().as_array().map(Vec::len), Some(1));
+    for wrong in ["x", "-1", ""] {
+        let refused = upstream.send(None, "GET", &format!("/_sandbox/requests?limit={wrong}"), "");
+        assert_eq!(refused.refusal(), (400, 20001), "{wrong}");
+    }
     assert_eq!(upstream.send(None, "DELETE", "/_sandbox/requests", "").status, 204);
     assert_eq!(upstream.send(None, "GET", "/_sandbox/requests", "").text(), "[]");
     assert_eq!(upstream.send(None, "PUT", "/_sandbox/requests", "").status, 405);
@@ -44,6 +48,17 @@ fn failures_on_demand() {
         assert_eq!((limited.refusal(), limited.header("retry-after")), ((429, 20429), Some("7")));
     }
     assert_eq!(upstream.get(&owner, &path).status, 200);
+
+    for (status, code, message, detail) in [
+        (401, 20003, "Authenticate", Some("Your AccountSid or AuthToken was incorrect.")),
+        (405, 20004, "Method not allowed", None),
+        (503, 20503, "Service Unavailable", None),
+    ] {
+        fail(&format!("mode=status&status={status}"));
+        let failed = upstream.get(&owner, &path);
+        assert_eq!(failed.refusal(), (status, code));
+        assert_eq!((failed.json()["message"].as_str(), failed.json()["detail"].as_str()), (Some(message), detail));
+    }
 
     fail("mode=cut");
     let basic = owner.basic();
