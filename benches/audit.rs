@@ -63,6 +63,7 @@ impl Told {
 const OUTCOME: Outcome<'static> = Outcome {
     status: 201,
     reason: None,
+    detail: None,
     upstream_request_id: Some(b"RQ00000000000000000000000000000001"),
     bytes_in: 61,
     bytes_out: 812,

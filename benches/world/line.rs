@@ -90,6 +90,7 @@ impl Line {
                 account: config.upstream.account_sid,
                 master_account: config.upstream.account_sid,
                 ids: RequestIds::at_random(),
+                complained: std::cell::Cell::default(),
             }
         });
         let peer = Peer::Ip("127.0.0.1:40000".parse().expect("an address"));

@@ -44,6 +44,8 @@ pub struct Outcome<'a> {
     pub status: u16,
     /// `Sidekey-Error`, if sidekey made the answer.
     pub reason: Option<&'a str>,
+    /// What the caller is not told: what stood between it and an upstream's answer.
+    pub detail: Option<&'a str>,
     /// `Twilio-Request-Id` of the upstream's answer.
     pub upstream_request_id: Option<&'a [u8]>,
     /// Bytes of the request body.

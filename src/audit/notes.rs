@@ -88,6 +88,9 @@ impl Notes {
             },
         );
         line::text(out, key!("reason"), outcome.reason.map(str::as_bytes), MAX_TEXT);
+        if let Some(detail) = outcome.detail {
+            line::text(out, key!("detail"), Some(detail.as_bytes()), MAX_TEXT);
+        }
         line::maybe_number(out, key!("status"), (outcome.status != 0).then_some(outcome.status.into()));
         line::text(out, key!("upstream_request_id"), outcome.upstream_request_id, MAX_TEXT);
         line::number(out, key!("bytes_in"), outcome.bytes_in);

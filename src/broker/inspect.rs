@@ -115,12 +115,19 @@ impl Broker {
         }
     }
 
-    /// Reads a caller's whole body.
+    /// Reads a caller's whole body. What is held of it others can't hold, so that it may not come for ever by the byte: each MiB
+    /// has `limits.body_timeout`.
     async fn read_body<C: CallerSide>(&self, caller: &mut C) -> Read {
+        const MIB: usize = 1 << 20;
+        let begun = self.clock.instant();
         let mut body = HeldBody { bytes: Vec::new(), share: self.bodies.share() };
         loop {
             let piece = caller.fill().await?;
             let taken = piece.len();
+            let mibs = u32::try_from((body.bytes.len() + taken) / MIB).unwrap_or(u32::MAX).saturating_add(1);
+            if self.clock.instant().saturating_duration_since(begun) > self.limits.body_timeout.saturating_mul(mibs) {
+                return Err(BodyFault::Late);
+            }
             if taken == 0 {
                 return Ok(body);
             }

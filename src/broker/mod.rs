@@ -38,7 +38,7 @@ use crate::net::{Buffers, Watch};
 use crate::tls::callers::CallerTls;
 use crate::twilio::Format;
 use crate::upstream::Pool;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +75,12 @@ pub struct Broker {
     pub master_account: AccountSid,
     /// Makes request ids.
     pub ids: RequestIds,
+    /// The last Unix second in which the log was told that an upstream does not answer.
+    pub complained: Cell<u64>,
 }
+
+/// Seconds between two lines of the log about upstreams that do not answer: the audit has each request's own.
+const COMPLAIN_EVERY: u64 = 10;
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -122,7 +127,7 @@ impl Broker {
         let Forward { id, outbound, lease, route, guard, kept, format, head_request, safe, links } = forward;
         let mut record = Record { broker: self, guard: Some(guard), sent: None };
         if kept.await.is_err() {
-            return record.refuse(caller, Refused::new(id, Reason::AuditUnavailable, format), 0).await;
+            return record.refuse(caller, Refused::new(id, Reason::AuditUnavailable, format), None, 0).await;
         }
         record.sent = Some(self.clock.instant());
         let exchange = Exchange {
@@ -137,7 +142,8 @@ impl Broker {
             response_timeout: self.response_timeout,
             body_timeout: self.limits.body_timeout,
         };
-        let ended = relay(caller, &route, &exchange, watch, async |done: &Done| record.close(done, None).await).await;
+        let ended =
+            relay(caller, &route, &exchange, watch, async |done: &Done| record.close(done, None, None).await).await;
         self.buffers.give_back(outbound.into_buffer());
         match ended {
             Ok(done) => {
@@ -148,14 +154,30 @@ impl Broker {
                 if reason == Reason::UpstreamRejectedKey && lease.key().reject(self.clock.unix_seconds()) {
                     tracing::warn!(key = %lease.key().sid, "the upstream refuses this key: rotate it");
                 }
+                if matches!(reason, Reason::UpstreamUnreachable | Reason::UpstreamTimeout) {
+                    self.complain(reason, &detail);
+                }
                 tracing::debug!(request = %id, reason = reason.name(), detail, "no answer");
-                record.refuse(caller, Refused::new(id, reason, format), bytes_in).await
+                record.refuse(caller, Refused::new(id, reason, format), Some(&detail), bytes_in).await
             }
             Err(Failure::Cut { done, detail }) => {
                 tracing::debug!(request = %id, detail, "an answer was cut");
-                record.abort(&done, "cut").await
+                record.abort(&done, "cut", Some(&detail)).await
             }
-            Err(Failure::Gone { done }) => record.abort(&done, "aborted").await,
+            Err(Failure::Gone { done }) => record.abort(&done, "aborted", None).await,
+        }
+    }
+
+    /// Tells the log that an upstream does not answer, once in a while.
+    fn complain(&self, reason: Reason, detail: &str) {
+        let now = self.clock.unix_seconds();
+        if now.abs_diff(self.complained.get()) >= COMPLAIN_EVERY {
+            self.complained.set(now);
+            tracing::warn!(
+                reason = reason.name(),
+                detail,
+                "an upstream does not answer; the audit has every such request"
+            );
         }
     }
 
@@ -202,24 +224,30 @@ struct Record<'b> {
 
 impl Record<'_> {
     /// Answers with a refusal and closes the record.
-    async fn refuse<C: CallerSide>(mut self, caller: &mut C, refused: Refused, bytes_in: u64) -> Ended {
+    async fn refuse<C: CallerSide>(
+        mut self,
+        caller: &mut C,
+        refused: Refused,
+        detail: Option<&str>,
+        bytes_in: u64,
+    ) -> Ended {
         self.broker.metrics.refused(refused.reason);
         let bytes_out = if caller.wants_body() { refused.body().1.len() as u64 } else { 0 };
         let done = Done { status: refused.reason.status(), bytes_in, bytes_out, ..Done::default() };
-        self.close(&done, Some(refused.reason.name())).await;
+        self.close(&done, Some(refused.reason.name()), detail).await;
         refuse::write(caller, &refused, self.broker.clock.unix_seconds()).await;
         Ended { close: !caller.upload_done() }
     }
 
     /// Closes the record of an answer that did not arrive whole.
-    async fn abort(mut self, done: &Done, why: &str) -> Ended {
+    async fn abort(mut self, done: &Done, why: &str, detail: Option<&str>) -> Ended {
         self.broker.metrics.aborted();
-        self.close(done, Some(why)).await;
+        self.close(done, Some(why), detail).await;
         Ended { close: true }
     }
 
     /// Closes the record, once; waits until the outcome is kept.
-    async fn close(&mut self, done: &Done, reason: Option<&str>) {
+    async fn close(&mut self, done: &Done, reason: Option<&str>, detail: Option<&str>) {
         let Some(guard) = self.guard.take() else { return };
         let now = self.broker.clock.instant();
         if reason.is_none() {
@@ -229,6 +257,7 @@ impl Record<'_> {
         let kept = guard.outcome(&Outcome {
             status: done.status,
             reason,
+            detail,
             upstream_request_id: done.upstream_request_id.as_deref().map(str::as_bytes),
             bytes_in: done.bytes_in,
             bytes_out: done.bytes_out,

@@ -18,8 +18,12 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The packing that a `Content-Encoding` names.
+    /// The packing that a `Content-Encoding` names; a list names them as several fields do.
     pub(super) fn named(value: &[u8]) -> Self {
+        value.split(|byte| *byte == b',').fold(Self::Identity, |all, one| all.and(Self::one(one.trim_ascii())))
+    }
+
+    fn one(value: &[u8]) -> Self {
         if value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip") {
             Self::Gzip
         } else if value.eq_ignore_ascii_case(b"deflate") {

@@ -4,7 +4,7 @@ use super::CallerSide;
 use super::answer::{Plan, Trailers};
 use super::encoding::Encoding;
 use super::exchange::{Done, Exchange};
-use super::transform::{PACKED_PIECE, Transform, WHOLE};
+use super::transform::{Transform, WHOLE};
 use crate::headers::trailer::{self, Way};
 use crate::http1::Framing;
 use crate::net::{Expired, Watch};
@@ -82,7 +82,6 @@ async fn pump(
     let links = exchange.links.filter(|_| plan.json);
     let short = matches!(plan.framing, Some(Framing::Length(length)) if length <= WHOLE as u64);
     let mut transform = Transform::new(plan.encoding, exchange.key.spellings(), links, short)?;
-    let ceiling = if plan.encoding == Encoding::Identity { usize::MAX } else { PACKED_PIECE };
     let read_already = plan.read_already.take();
     // Looked at where it lies: most answers have nothing that must change, and go on without a copy.
     let whole = transform.gathers() && lane.gather();
@@ -98,7 +97,7 @@ async fn pump(
         if whole && !ends {
             continue;
         }
-        let taken = if read_already.is_some() { data.len() } else { data.len().min(ceiling) };
+        let taken = if read_already.is_some() { data.len() } else { data.len().min(transform.takes()) };
         let last = ends && taken == data.len();
         let out = transform.feed(&data[..taken], last)?;
         if short && !last && out.is_empty() && !*begun {

@@ -10,8 +10,14 @@ use memchr::memmem;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-/// Packed bytes unpacked at once: a body that unpacks a thousandfold then takes a megabyte at a time, not all at once.
-pub const PACKED_PIECE: usize = 1024;
+/// Packed bytes unpacked at once: at first, at least and at most. A body that unpacks a thousandfold then takes some 64 KiB at
+/// a time, as one does that is not packed, however many callers are slow to take theirs.
+const PIECES: (usize, usize, usize) = (128, 64, 1024);
+
+/// Unpacked bytes of a piece from which on the next one is smaller; up to a quarter of them, it is larger.
+const UNPACKED_PIECE: usize = 64 * 1024;
+
+const UNPACKED_QUARTER: usize = UNPACKED_PIECE / 4;
 
 /// Bytes of a body that is looked at as a whole before anything of it goes on, if it may hold links and says its length:
 /// most have none, and then nothing in it needs to be followed.
@@ -23,6 +29,10 @@ static HOSTS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finde
 /// Turns the upstream's body bytes into the caller's.
 pub struct Transform<'k> {
     unpack: Unpack,
+    /// Packed bytes that are taken at once.
+    piece: usize,
+    /// Something has come to be unpacked.
+    fed: bool,
     /// Where links lead back to, if they do.
     base: Option<&'k str>,
     /// Made when there is a link.
@@ -66,6 +76,8 @@ impl<'k> Transform<'k> {
         };
         Ok(Self {
             unpack,
+            piece: PIECES.0,
+            fed: false,
             base,
             links: None,
             spellings,
@@ -77,8 +89,13 @@ impl<'k> Transform<'k> {
         })
     }
 
-    /// Takes the next piece (at most [`PACKED_PIECE`] bytes of a packed body); `last` with the last one. What comes back
-    /// may be less than went in, and more the next time.
+    /// Most bytes that the next piece may have.
+    pub const fn takes(&self) -> usize {
+        if matches!(self.unpack, Unpack::Identity) { usize::MAX } else { self.piece }
+    }
+
+    /// Takes the next piece (at most [`Transform::takes`] bytes); `last` with the last one. What comes back may be less than
+    /// went in, and more the next time.
     ///
     /// # Errors
     /// The packing is broken.
@@ -131,6 +148,22 @@ impl<'k> Transform<'k> {
     }
 
     fn unpack(&mut self, data: &[u8], last: bool) -> io::Result<()> {
+        self.fed |= !data.is_empty();
+        // No bytes are an empty body, however it is said to be packed.
+        if !self.fed {
+            return Ok(());
+        }
+        let before = self.unpacked.len();
+        self.unpack_piece(data, last)?;
+        self.piece = match self.unpacked.len() - before {
+            0..=UNPACKED_QUARTER => (self.piece * 2).min(PIECES.2),
+            UNPACKED_PIECE.. => (self.piece / 4).max(PIECES.1),
+            _ => self.piece,
+        };
+        Ok(())
+    }
+
+    fn unpack_piece(&mut self, data: &[u8], last: bool) -> io::Result<()> {
         match &mut self.unpack {
             Unpack::Identity => self.unpacked.extend_from_slice(data),
             Unpack::Gzip(decoder) => {
@@ -181,8 +214,12 @@ mod tests {
         let fail = |fault: &'static str| TestCaseError::fail(fault);
         let mut transform = Transform::new(encoding, &spellings, base, short).map_err(fail)?;
         let mut out = Vec::new();
-        for data in wire.chunks(piece) {
-            out.extend_from_slice(transform.feed(data, false).map_err(fail)?);
+        for mut data in wire.chunks(piece) {
+            while !data.is_empty() {
+                let (taken, rest) = data.split_at(data.len().min(transform.takes()));
+                out.extend_from_slice(transform.feed(taken, false).map_err(fail)?);
+                data = rest;
+            }
         }
         out.extend_from_slice(transform.feed(b"", true).map_err(fail)?);
         Ok(out)
@@ -229,6 +266,32 @@ mod tests {
         fn other_bodies_are_untouched(body: Vec<u8>, piece in 1_usize..50) {
             prop_assert_eq!(run(Encoding::Identity, &body, piece), Ok(body));
         }
+    }
+
+    #[test]
+    fn little_is_unpacked_at_once_whatever_it_becomes() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&vec![0; 64 << 20]).expect("memory");
+        let wire = gzip.finish().expect("memory");
+        let spellings = Spellings::of("SK", &Secret::from(SECRET.to_owned()));
+        let mut transform = Transform::new(Encoding::Gzip, &spellings, None, false).expect("gzip");
+        let (mut rest, mut most, mut all) = (&wire[..], 0, 0);
+        while !rest.is_empty() {
+            let taken = rest.len().min(transform.takes());
+            let out = transform.feed(&rest[..taken], taken == rest.len()).expect("whole").len();
+            (most, all) = (most.max(out), all + out);
+            rest = &rest[taken..];
+        }
+        assert_eq!(all, 64 << 20);
+        assert!(most < 256 * 1024, "{most}");
+    }
+
+    #[test]
+    fn no_bytes_are_an_empty_body() {
+        for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Deflate] {
+            assert_eq!(run(encoding, b"", 1), Ok(Vec::new()), "{encoding:?}");
+        }
+        assert!(run(Encoding::Gzip, b"\x1f\x8b\x08", 1).is_err(), "a cut one is none");
     }
 
     #[test]

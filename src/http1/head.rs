@@ -51,9 +51,6 @@ pub struct AnswerHead<'h, 'b> {
     pub fields: &'h [Field<'b>],
 }
 
-/// Room for the fields of one head.
-pub type Slots<'b> = [MaybeUninit<Field<'b>>; MAX_FIELDS];
-
 /// Reads a request head and hands it to `read` with its length in bytes; `None` while the head is not complete.
 ///
 /// # Errors
@@ -62,7 +59,24 @@ pub fn parse_request<T>(
     bytes: &[u8],
     read: impl FnOnce(&RequestHead<'_, '_>, usize) -> T,
 ) -> Result<Option<T>, HeadError> {
-    let mut slots: Slots<'_> = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    parse_within::<MAX_FIELDS, T>(bytes, read)
+}
+
+/// The same of a head that was written here: what is put into a head in place of the caller's own may be some fields more.
+///
+/// # Errors
+/// As [`parse_request`].
+pub fn parse_own<T>(bytes: &[u8], read: impl FnOnce(&RequestHead<'_, '_>) -> T) -> Result<Option<T>, HeadError> {
+    const INJECTED: usize = 8;
+    parse_within::<{ MAX_FIELDS + INJECTED }, T>(bytes, |head, _| read(head))
+}
+
+#[inline]
+fn parse_within<const FIELDS: usize, T>(
+    bytes: &[u8],
+    read: impl FnOnce(&RequestHead<'_, '_>, usize) -> T,
+) -> Result<Option<T>, HeadError> {
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
     let mut request = httparse::Request::new(&mut []);
     match httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut slots) {
         Ok(httparse::Status::Partial) => Ok(None),
@@ -90,7 +104,7 @@ pub fn parse_answer<T>(
     bytes: &[u8],
     read: impl FnOnce(&AnswerHead<'_, '_>, usize) -> T,
 ) -> Result<Option<T>, HeadError> {
-    let mut slots: Slots<'_> = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut answer = httparse::Response::new(&mut []);
     match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, &mut slots) {
         Ok(httparse::Status::Partial) => Ok(None),
@@ -123,12 +137,15 @@ fn strict_line_ends(head: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-/// Checks values that no HTTP/1.1 parser has seen (HTTP/2's): visible ASCII, spaces and tabs, none of those at either
-/// end. RFC 9110 §5.5 calls anything else obsolete, and hops differ on it.
+/// Checks fields that no HTTP/1.1 parser has seen (HTTP/2's): at most [`MAX_FIELDS`], of visible ASCII, spaces and tabs, none
+/// of those at either end of a value. RFC 9110 §5.5 calls anything else obsolete, and hops differ on it.
 ///
 /// # Errors
 /// What is wrong.
 pub fn check_fields(fields: &[Field<'_>]) -> Result<(), &'static str> {
+    if fields.len() > MAX_FIELDS {
+        return Err("more fields than a head may have");
+    }
     let whole = |value: &[u8]| value.trim_ascii().len() == value.len() && visible(value);
     if fields.iter().all(|field| whole(field.value)) { Ok(()) } else { Err("header value") }
 }

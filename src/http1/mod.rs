@@ -18,6 +18,7 @@ pub use body::{Body, BodyError, Progress};
 pub use connection::Named;
 pub use framing::{Framing, FramingError, answer_framing, content_length, request_framing};
 pub use head::{
-    AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, fields_of, parse_answer, parse_request,
+    AnswerHead, Field, HeadError, MAX_FIELDS, RequestHead, check_fields, fields_of, parse_answer, parse_own,
+    parse_request,
 };
 pub use manners::Manners;

@@ -77,7 +77,9 @@ pub fn inject(
         let passes = match headers::inbound(field.name) {
             RequestRule::Pass => !named.has(field.name),
             RequestRule::AcceptEncoding => {
-                if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) {
+                // A part of a packed body can't be unpacked.
+                let ranged = || request.fields.iter().any(|field| headers::is(field.name, b"range"));
+                if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) && !ranged() {
                     write::field(&mut head, field.name, b"gzip");
                 }
                 false

@@ -56,7 +56,7 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
     let mut patience = PATIENCE;
     let mut again = Again::default();
     loop {
-        // One configuration for the whole of a request, whatever a reload does meanwhile.
+        // One configuration for the judgement of a request, whatever a reload does meanwhile.
         match wait_for_bytes(&core, &mut caller, &watch, patience).await {
             Idle::Over => {}
             Idle::End => break,
@@ -82,9 +82,10 @@ pub async fn serve(counted: Counted, stream: Stream, connection: Connection) {
                 match prepared {
                     Prepared::Settled(settled) => broker.finish(&mut caller, settled, &watch).await,
                     Prepared::ReadBody(opened) => {
+                        // By the configuration of then: what was withdrawn while a body came by and by is withdrawn.
                         let again = |_: &H1Caller, read: &Read| {
-                            let kept = kept.unwrap_or_default();
-                            parse_request(&kept, |head, _| broker.judge_read(opened, head, &connection, read)).ok()?
+                            let (kept, now) = (kept.unwrap_or_default(), core.broker());
+                            parse_request(&kept, |head, _| now.judge_read(opened, head, &connection, read)).ok()?
                         };
                         broker.inspect(&mut caller, &watch, again).await
                     }

@@ -35,6 +35,10 @@ const PING_AFTER: Duration = Duration::from_mins(1);
 /// reads nothing, does not answer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// Streams that a connection's caller may take back before they are answered: who does it on and on has the upstream do work
+/// that nobody wants (CVE-2023-44487). A caller that gives up now and then makes a new connection one day.
+const MOST_TAKEN_BACK: u32 = 1_000;
+
 /// Serves one connection until it ends.
 pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     let connection = Rc::new(connection);
@@ -45,7 +49,9 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
         let mut open = builder().handshake(io).await.map_err(io::Error::other)?;
         let mut pulse = Pulse::new(open.ping_pong(), PING_AFTER);
         poll_fn(|cx| {
-            if leaving.get() {
+            if streams.taken_back.get() > MOST_TAKEN_BACK {
+                open.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+            } else if leaving.get() {
                 open.graceful_shutdown();
             }
             loop {
@@ -102,6 +108,7 @@ fn builder() -> Builder {
 struct Streams {
     open: Cell<usize>,
     begun: Cell<u64>,
+    taken_back: Cell<u32>,
 }
 
 impl Streams {
@@ -128,29 +135,32 @@ async fn exchange(
     request: Request<RecvStream>,
     answer: SendResponse<Bytes>,
     connection: Rc<Connection>,
-    _counted: Open,
+    counted: Open,
 ) {
     let (broker, watch) = (core.broker(), core.watchdog.watch());
     let (parts, body) = request.into_parts();
     let reply = Reply::new(answer);
     let bodiless = parts.method == http::Method::HEAD;
     let mut caller = H2Caller::new(body, &reply, bodiless, Rc::clone(&broker), Rc::clone(&watch));
-    let mut running = pin!(run(&broker, &mut caller, &parts, &connection, &watch));
-    poll_fn(|cx| match running.as_mut().poll(cx) {
-        Poll::Pending => reply.poll_reset(cx),
-        Poll::Ready(()) => Poll::Ready(()),
-    })
-    .await;
+    let mut running = pin!(run(&core, &mut caller, &parts, &connection, &watch));
+    let taken_back = poll_fn(|cx| match running.as_mut().poll(cx) {
+        Poll::Pending => reply.poll_reset(cx).map(|()| true),
+        Poll::Ready(()) => Poll::Ready(false),
+    });
+    if taken_back.await {
+        counted.0.taken_back.set(counted.0.taken_back.get().saturating_add(1));
+    }
 }
 
 /// Judges and carries one request.
 async fn run(
-    broker: &Broker,
+    core: &Core,
     caller: &mut H2Caller<'_>,
     parts: &http::request::Parts,
     connection: &Connection,
     watch: &Watch,
 ) {
+    let broker = &*core.broker();
     let judge = |opened, caller: &H2Caller<'_>| match Head::read(parts, caller) {
         Ok(head) => broker.prepare(opened, &head.view(), connection, None),
         Err(what) => Ok(unsayable(broker, opened, parts, connection, what).into()),
@@ -173,9 +183,11 @@ async fn run(
         }
         Prepared::ReadBody(opened) => {
             let again = |caller: &H2Caller<'_>, read: &Read| {
+                // By the configuration of then: what was withdrawn while a body came by and by is withdrawn.
+                let now = core.broker();
                 Some(match Head::read(parts, caller) {
-                    Ok(head) => broker.judge_read(opened, &head.view(), connection, read),
-                    Err(what) => Settled::Own(unsayable(broker, opened, parts, connection, what)),
+                    Ok(head) => now.judge_read(opened, &head.view(), connection, read),
+                    Err(what) => Settled::Own(unsayable(&now, opened, parts, connection, what)),
                 })
             };
             broker.inspect(caller, watch, again).await;
@@ -208,7 +220,9 @@ struct Head<'p> {
 
 impl<'p> Head<'p> {
     fn read(parts: &'p http::request::Parts, caller: &H2Caller<'_>) -> Result<Self, &'static str> {
-        if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        // Where `:authority` is left out, as it may be beside `Host`, no scheme can be told.
+        let untold = parts.uri.authority().is_none() && parts.method != http::Method::CONNECT;
+        if !untold && !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
             return Err("a scheme other than http and https");
         }
         let mut fields = Vec::with_capacity(parts.headers.len() + 2);

@@ -114,6 +114,7 @@ impl Worker {
             account: config.upstream.acting(Kind::Standard),
             master_account: config.upstream.acting(Kind::Master),
             ids: RequestIds::at_random(),
+            complained: std::cell::Cell::default(),
         })
     }
 }

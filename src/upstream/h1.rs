@@ -367,11 +367,9 @@ fn slices<'p>(parts: &[&'p [u8]], mut done: usize) -> [IoSlice<'p>; 5] {
 
 /// Whether the upstream will take another request on this connection.
 fn keeps(head: &AnswerHead<'_, '_>) -> bool {
-    let mut keep = head.minor == 1;
-    for field in head.fields {
-        if headers::is(field.name, b"connection") {
-            keep = !headers::names(field.value, "close") && (keep || headers::names(field.value, "keep-alive"));
-        }
-    }
-    keep
+    let said = |token| {
+        let mut connection = head.fields.iter().filter(|field| headers::is(field.name, b"connection"));
+        connection.any(|field| headers::names(field.value, token))
+    };
+    !said("close") && (head.minor == 1 || said("keep-alive"))
 }
