@@ -77,8 +77,8 @@ impl Caller {
                 self.passed.fetch_add(1, Ordering::Relaxed);
             } else {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                // A core keeps back so many outcomes and no more.
-                thread::sleep(Duration::from_millis(10));
+                // A core keeps back so many outcomes and no more, and a busy machine takes its time to thaw the disk.
+                thread::sleep(Duration::from_millis(50));
             }
         }
         answers
