@@ -70,6 +70,36 @@ fn requests_that_are_taken_back_at_once_end_their_connection() {
 }
 
 #[test]
+fn requests_that_are_taken_back_one_after_the_other_end_their_connection_too() {
+    // An upstream that takes its time: all of them are under way when they are taken back.
+    let fixture = Fixture::start_secure("cores = 1", |exchange: &mut Exchange| {
+        std::thread::sleep(Duration::from_millis(200));
+        agree(exchange)
+    });
+    let proof = basic(OURS, &fixture.token);
+    let block = block(&get(&proof));
+    let mut frames = greet(&fixture);
+    let mut sent = 0;
+    while sent < 3_000 {
+        let numbers: Vec<u32> = (0..20).map(|_| frames.number()).collect();
+        let open = numbers.iter().map(|number| frame(HEADERS, END_HEADERS | END_STREAM, *number, &block));
+        let reset = numbers.iter().map(|number| frame(RST_STREAM, 0, *number, &8_u32.to_be_bytes()));
+        if !frames.raw(&open.collect::<Vec<_>>().concat()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(30));
+        if !frames.raw(&reset.collect::<Vec<_>>().concat()) {
+            break;
+        }
+        sent += 20;
+    }
+    assert!(frames.end(), "still open after {sent}");
+    assert!(sent < 3_000, "{sent}");
+    honest(&fixture);
+    fixture.end();
+}
+
+#[test]
 fn a_head_without_end_ends_its_connection() {
     let fixture = Fixture::start_secure("", agree);
     let proof = basic(OURS, &fixture.token);

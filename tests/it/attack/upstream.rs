@@ -207,7 +207,11 @@ fn an_answer_that_breaks_before_anything_went_out_is_refused() {
     let told = (answer.status, answer.header("sidekey-error"), answer.header("content-type"));
     assert_eq!(told, (502, Some("upstream_unreachable"), Some("application/json")), "{answer:?}");
     assert!(!answer.text().contains("hello"), "{answer:?}");
-    fixture.end();
+    let (records, said) = fixture.end();
+    // The caller is not told why; the audit and the log are.
+    let outcome = records.iter().find(|record| record["reason"] == "upstream_unreachable").expect("an outcome");
+    assert!(outcome["detail"].as_str().is_some_and(|why| !why.is_empty()), "{outcome}");
+    assert!(said.contains("an upstream does not answer"), "{said}");
 }
 
 /// Says things about the body that a GET would have.
