@@ -95,7 +95,10 @@ impl Clock {
 
     /// A monotonic instant, for durations and deadlines.
     pub fn instant(&self) -> Instant {
-        let passed = self.turned.as_ref().map(|turned| turned.passed.load(Ordering::Relaxed));
-        Instant::now() + Duration::from_secs(passed.unwrap_or(0))
+        let now = Instant::now();
+        match &self.turned {
+            None => now,
+            Some(turned) => now + Duration::from_secs(turned.passed.load(Ordering::Relaxed)),
+        }
     }
 }

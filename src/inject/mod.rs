@@ -10,6 +10,7 @@ use crate::headers::{self, RequestRule};
 use crate::http1::{Framing, Named, RequestHead, write};
 use crate::keys::Lease;
 use crate::policy::Judged;
+use crate::twilio::Method;
 use bytes::BytesMut;
 use std::sync::Weak;
 use zeroize::Zeroizing;
@@ -77,8 +78,10 @@ pub fn inject(
         let passes = match headers::inbound(field.name) {
             RequestRule::Pass => !named.has(field.name),
             RequestRule::AcceptEncoding => {
-                // A part of a packed body can't be unpacked.
-                let ranged = || request.fields.iter().any(|field| headers::is(field.name, b"range"));
+                // A part of a packed body can't be unpacked; parts are of a GET's alone (RFC 9110 §14.2).
+                let ranged = || {
+                    judged.method == Method::Get && request.fields.iter().any(|field| headers::is(field.name, b"range"))
+                };
                 if headers::tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"gzip")) && !ranged() {
                     write::field(&mut head, field.name, b"gzip");
                 }
