@@ -94,7 +94,7 @@ impl<'b> Line<'_, '_, 'b> {
             && parts.authority.is_none()
             && host.is_some_and(|host| !names_host(host, name))
         {
-            return Err(malformed("Host is not the server name of the TLS greeting"));
+            return Err(malformed("Host is not the server name of the TLS handshake"));
         }
         if parts.path.starts_with(local::PREFIX) && parts.authority.is_none() {
             let operation = local::operation(self.head.method, parts.path).map_err(malformed)?;

@@ -97,7 +97,7 @@ pub struct Connection {
     pub proof: Option<ConnectionProof>,
     /// The one host that may be asked for here: a tunnel's, or that of a Twilio server name.
     pub only_host: Option<Box<str>>,
-    /// The server name of the TLS greeting, lower-case, if it is no host of Twilio's: `Host` must agree.
+    /// The server name of the TLS handshake, lower-case, if it is no host of Twilio's: `Host` must agree.
     pub server_name: Option<Box<str>>,
     /// Whether callers reach the broker by TLS: links that lead back to it say `https`.
     pub secure: bool,

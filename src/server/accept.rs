@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 /// A pause when the process is out of file descriptors: accepting again at once would only spin.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections that are being turned away at once over TLS, where a greeting comes before the word and costs more than all
+/// Connections that are being turned away at once over TLS, where a handshake comes before the word and costs more than all
 /// the rest.
 const TURNED_AWAY_BY_TLS: usize = 16;
 
@@ -65,7 +65,7 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: Ceiling
         }
     };
     let core = Rc::clone(core);
-    if core.open() >= ceiling.open && !core.greetings.make_room() {
+    if core.open() >= ceiling.open && !core.handshakes.make_room() {
         let at_once = if door == Door::Plain { ceiling.turned } else { ceiling.turned.min(TURNED_AWAY_BY_TLS) };
         if let Some(turned) = core.turn(at_once) {
             tokio::task::spawn_local(async move {
@@ -79,10 +79,10 @@ async fn admit(core: &Rc<Core>, accepted: io::Result<Accepted>, ceiling: Ceiling
         return;
     }
     // Counted here: the task begins only after others of the same burst have been accepted.
-    let (counted, greeting) = (core.count(), (door == Door::Tls).then(|| core.greetings.begin()));
+    let (counted, handshake) = (core.count(), (door == Door::Tls).then(|| core.handshakes.begin()));
     // A task each: as one, every plain connection would hold the room that TLS needs.
-    if let Some(greeting) = greeting {
-        tokio::task::spawn_local(tls::serve(counted, stream, peer, greeting));
+    if let Some(handshake) = handshake {
+        tokio::task::spawn_local(tls::serve(counted, stream, peer, handshake));
         return;
     }
     let connection = Connection::new(peer, proof, false);

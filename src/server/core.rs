@@ -1,6 +1,6 @@
 //! What the connections of one core share.
 
-use super::greetings::Greetings;
+use super::handshakes::Handshakes;
 use crate::audit::Peer;
 use crate::broker::{Broker, Connection};
 use crate::metrics;
@@ -36,8 +36,8 @@ pub struct Core {
     open: Cell<usize>,
     /// One more reference for each connection that is being turned away.
     turning: Rc<()>,
-    /// TLS greetings under way.
-    pub greetings: Rc<Greetings>,
+    /// TLS handshakes under way.
+    pub handshakes: Rc<Handshakes>,
 }
 
 impl Core {
@@ -53,7 +53,7 @@ impl Core {
             metrics,
             open: Cell::new(0),
             turning: Rc::new(()),
-            greetings: Rc::default(),
+            handshakes: Rc::default(),
         })
     }
 

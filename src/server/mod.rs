@@ -3,11 +3,11 @@
 mod accept;
 mod core;
 mod files;
-mod greetings;
 mod h1;
 mod h1_caller;
 mod h2;
 mod h2_caller;
+mod handshakes;
 mod rest;
 mod restart;
 mod shared;

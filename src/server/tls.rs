@@ -1,7 +1,7 @@
 //! TLS connections of callers: `listen.tls`, and the insides of tunnels.
 
 use super::core::{Core, Counted};
-use super::greetings::Greeting;
+use super::handshakes::Handshake;
 use super::{h1, h2};
 use crate::audit::Peer;
 use crate::authn::ConnectionProof;
@@ -19,24 +19,24 @@ use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Serves a connection of `listen.tls`, whose greeting has begun.
-pub async fn serve(counted: Counted, stream: Stream, peer: Peer, greeting: Greeting) {
+/// Serves a connection of `listen.tls`, whose handshake has begun.
+pub async fn serve(counted: Counted, stream: Stream, peer: Peer, handshake: Handshake) {
     let core = Rc::clone(counted.core());
     let broker = core.broker();
     let Some(settings) = broker.tls.listener().map(ServerTls::current) else { return };
     drop(broker);
     let outside = Connection::new(peer, None, true);
     let stream = tokio::select! {
-        greeted = Box::pin(greet(&core, stream, BytesMut::new(), Arc::clone(&settings.config), &outside)) => greeted,
-        () = greeting.ended() => None,
+        handshaken = Box::pin(shake_hands(&core, stream, BytesMut::new(), Arc::clone(&settings.config), &outside)) => handshaken,
+        () = handshake.ended() => None,
     };
-    drop(greeting);
+    drop(handshake);
     let Some(stream) = stream else { return };
     let session = stream.get_ref().1;
     let certificate = session.peer_certificates().and_then(|chain| PeerCertificate::new(chain, settings.number));
     let proof = certificate.map(|peer| ConnectionProof::Certificate(Arc::new(peer)));
     let name = session.server_name().map(str::to_ascii_lowercase);
-    // A Twilio name in the greeting binds the connection to that host; any other binds `Host` alone.
+    // A Twilio name in the handshake binds the connection to that host; any other binds `Host` alone.
     let (only_host, server_name) = match name {
         Some(name) if Host::parse(&name).is_some() => (Some(name.into_boxed_str()), None),
         name => (None, name.map(String::into_boxed_str)),
@@ -46,14 +46,14 @@ pub async fn serve(counted: Counted, stream: Stream, peer: Peer, greeting: Greet
 
 /// Tells a caller that every connection is taken, in HTTP/1.1: the word fits any request, and costs no more than it must.
 pub async fn turn_away(core: Rc<Core>, stream: Stream, peer: Peer) {
-    /// For a greeting that nothing slows down.
-    const GREETING: Duration = Duration::from_secs(2);
+    /// For a handshake that nothing slows down.
+    const HANDSHAKE: Duration = Duration::from_secs(2);
     let Some(config) = core.broker().tls.listener().map(ServerTls::config) else { return };
     let mut config = ServerConfig::clone(&config);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let watch = core.watchdog.watch();
     let accept = TlsAcceptor::from(Arc::new(config)).accept(stream);
-    if let Ok(Ok(stream)) = watch.within(GREETING, accept).await {
+    if let Ok(Ok(stream)) = watch.within(HANDSHAKE, accept).await {
         h1::turn_away(core, Stream::TlsServer(Box::new(stream)), Connection::new(peer, None, true)).await;
     }
 }
@@ -61,7 +61,7 @@ pub async fn turn_away(core: Rc<Core>, stream: Stream, peer: Peer) {
 /// Serves the inside of a tunnel that was just granted; `early` is what the caller sent already.
 pub async fn tunnel(counted: Counted, stream: Stream, early: BytesMut, tunnel: Tunnel, outside: &Connection) {
     let connection = Connection { only_host: Some(tunnel.host), ..Connection::new(outside.peer, tunnel.proof, true) };
-    if let Some(stream) = Box::pin(greet(counted.core(), stream, early, tunnel.config, &connection)).await {
+    if let Some(stream) = Box::pin(shake_hands(counted.core(), stream, early, tunnel.config, &connection)).await {
         inside(counted, stream, connection).await;
     }
 }
@@ -70,7 +70,7 @@ pub async fn tunnel(counted: Counted, stream: Stream, early: BytesMut, tunnel: T
 async fn inside(counted: Counted, stream: TlsStream<Stream>, connection: Connection) {
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Stream::TlsServer(Box::new(stream));
-    // Boxed: a connection holds the room of the HTTP that it speaks, and not the greeting's besides.
+    // Boxed: a connection holds the room of the HTTP that it speaks, and not the handshake's besides.
     if http2 {
         Box::pin(h2::serve(Rc::clone(counted.core()), stream, connection)).await;
     } else {
@@ -79,7 +79,7 @@ async fn inside(counted: Counted, stream: TlsStream<Stream>, connection: Connect
 }
 
 /// Shakes hands within `limits.head_timeout`. A certificate that can't be taken is a failed proof, and recorded.
-async fn greet(
+async fn shake_hands(
     core: &Rc<Core>,
     stream: Stream,
     early: BytesMut,
@@ -92,7 +92,7 @@ async fn greet(
     match watch.within(broker.limits.head_timeout, accept).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a TLS greeting failed");
+            tracing::debug!(%error, "a TLS handshake failed");
             if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 record(&broker, connection, fault).await;
             }

@@ -72,7 +72,7 @@ pub struct PeerCertificate {
 }
 
 impl PeerCertificate {
-    /// The chain of a connection whose greeting the settings of this number took.
+    /// The chain of a connection whose handshake the settings of this number took.
     pub fn new(chain: &[CertificateDer<'_>], settings: u64) -> Option<Self> {
         let identity = PeerIdentity::of(chain.first()?);
         let chain = chain.iter().cloned().map(CertificateDer::into_owned).collect();

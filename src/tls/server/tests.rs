@@ -42,7 +42,7 @@ impl Site {
     }
 
     /// Shakes hands as a caller with this certificate; gives the URIs that the server learns.
-    fn greet(&self, own: Option<&Issued>) -> Result<Option<Vec<String>>, rustls::Error> {
+    fn shake_hands(&self, own: Option<&Issued>) -> Result<Option<Vec<String>>, rustls::Error> {
         let server = self.open().expect("opens").config();
         let (_, server) = handshake(&Arc::new(self.ca.trusted_by(own)), &server, "sidekey.test")?;
         let chain = server.peer_certificates();
@@ -118,13 +118,13 @@ fn a_client_certificate_is_optional_unless_required() {
     let callers = Authority::new("callers");
     let own = callers.caller("spiffe://corp/ns/billing/sa/x");
     let site = Site::with_callers(&callers, false);
-    assert_eq!(site.greet(None), Ok(None));
-    assert_eq!(site.greet(Some(&own)), Ok(Some(vec!["spiffe://corp/ns/billing/sa/x".to_owned()])));
+    assert_eq!(site.shake_hands(None), Ok(None));
+    assert_eq!(site.shake_hands(Some(&own)), Ok(Some(vec!["spiffe://corp/ns/billing/sa/x".to_owned()])));
     let site = Site::with_callers(&callers, true);
-    assert!(site.greet(None).is_err());
-    assert!(site.greet(Some(&own)).is_ok());
+    assert!(site.shake_hands(None).is_err());
+    assert!(site.shake_hands(Some(&own)).is_ok());
     let site = Site::new();
-    assert_eq!(site.greet(Some(&own)), Ok(None), "nobody asked for one");
+    assert_eq!(site.shake_hands(Some(&own)), Ok(None), "nobody asked for one");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn bad_client_certificates_end_the_handshake_though_they_are_optional() {
     let is_ca = callers.issue(uri(), |p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let own = Authority::new("callers");
     let self_signed = Issued { der: own.0.der().clone(), pem: own.0.pem(), key: KeyPairOf::of(&own) };
-    assert!(site.greet(Some(&good)).is_ok());
+    assert!(site.shake_hands(Some(&good)).is_ok());
     for (bad, why) in [
         (stranger, "another CA of the same name"),
         (server_only, "serverAuth only"),
@@ -150,7 +150,7 @@ fn bad_client_certificates_end_the_handshake_though_they_are_optional() {
         (is_ca, "CA:TRUE"),
         (self_signed, "self-signed"),
     ] {
-        assert!(site.greet(Some(&bad)).is_err(), "{why}");
+        assert!(site.shake_hands(Some(&bad)).is_err(), "{why}");
     }
 }
 
@@ -180,13 +180,13 @@ fn a_revoked_certificate_and_one_that_no_current_list_covers_are_refused() {
     let path = site.dir.path().join("clients.crl");
     site.tls.client_crl = Some(path.clone());
     std::fs::write(&path, list(&callers, 4000)).expect("writable");
-    assert!(site.greet(Some(&good)).is_ok());
-    assert!(site.greet(Some(&revoked)).is_err());
-    assert!(site.greet(None).is_ok());
+    assert!(site.shake_hands(Some(&good)).is_ok());
+    assert!(site.shake_hands(Some(&revoked)).is_err());
+    assert!(site.shake_hands(None).is_ok());
     std::fs::write(&path, list(&callers, 2021)).expect("writable");
-    assert!(site.greet(Some(&good)).is_err(), "the list is out of date");
+    assert!(site.shake_hands(Some(&good)).is_err(), "the list is out of date");
     std::fs::write(&path, list(&Authority::new("others"), 4000)).expect("writable");
-    assert!(site.greet(Some(&good)).is_err(), "the list of another CA");
+    assert!(site.shake_hands(Some(&good)).is_err(), "the list of another CA");
     for bad in ["", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"] {
         std::fs::write(&path, bad).expect("writable");
         assert!(site.fault().contains("clients.crl"), "{}", site.fault());

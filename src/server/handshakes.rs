@@ -1,4 +1,4 @@
-//! TLS greetings under way on one core. Where every connection is taken, the oldest greeting makes room: whoever stalls one
+//! TLS handshakes under way on one core. Where every connection is taken, the oldest handshake makes room: whoever stalls one
 //! holds no place that an honest caller wants.
 
 use std::cell::{Cell, RefCell};
@@ -6,45 +6,45 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// The greetings, by their age.
+/// The handshakes, by their age.
 #[derive(Debug, Default)]
-pub struct Greetings {
+pub struct Handshakes {
     next: Cell<u64>,
     open: RefCell<BTreeMap<u64, Rc<Notify>>>,
 }
 
 /// One of them, as long as it lives.
 #[derive(Debug)]
-pub struct Greeting {
-    all: Rc<Greetings>,
+pub struct Handshake {
+    all: Rc<Handshakes>,
     number: u64,
     ended: Rc<Notify>,
 }
 
-impl Greetings {
-    /// Counts a greeting that begins.
-    pub fn begin(self: &Rc<Self>) -> Greeting {
+impl Handshakes {
+    /// Counts a handshake that begins.
+    pub fn begin(self: &Rc<Self>) -> Handshake {
         let (number, ended) = (self.next.get(), Rc::new(Notify::new()));
         self.next.set(number + 1);
         self.open.borrow_mut().insert(number, Rc::clone(&ended));
-        Greeting { all: Rc::clone(self), number, ended }
+        Handshake { all: Rc::clone(self), number, ended }
     }
 
-    /// Ends the oldest greeting; `false` if there is none.
+    /// Ends the oldest handshake; `false` if there is none.
     pub fn make_room(&self) -> bool {
         let oldest = self.open.borrow_mut().pop_first();
         oldest.inspect(|(_, ended)| ended.notify_one()).is_some()
     }
 }
 
-impl Greeting {
+impl Handshake {
     /// Resolves when somebody else needs the place.
     pub async fn ended(&self) {
         self.ended.notified().await;
     }
 }
 
-impl Drop for Greeting {
+impl Drop for Handshake {
     fn drop(&mut self) {
         self.all.open.borrow_mut().remove(&self.number);
     }
@@ -56,7 +56,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_makes_room() {
-        let all = Rc::new(Greetings::default());
+        let all = Rc::new(Handshakes::default());
         let (first, second, third) = (all.begin(), all.begin(), all.begin());
         drop(first);
         assert!(all.make_room());
