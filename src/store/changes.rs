@@ -70,9 +70,19 @@ impl Store {
                 take(Change::Token(token));
             }
         }
-        for team in names {
-            let key = keys::current_opened(&mut self.read().await?, &self.inner.sealer, &team).await?;
-            take(Change::Key(team, key));
+        let mut keyless: HashSet<TeamId> = names.into_iter().collect();
+        let mut after = String::new();
+        loop {
+            let page = keys::current_page(&mut self.read().await?, &self.inner.sealer, &after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            last.as_str().clone_into(&mut after);
+            for (team, key) in page {
+                keyless.remove(&team);
+                take(Change::Key(team, key));
+            }
+        }
+        for team in keyless {
+            take(Change::Key(team, None));
         }
         Ok(position)
     }

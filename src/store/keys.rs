@@ -216,7 +216,28 @@ pub(super) async fn current(tx: &mut Tx, team: &TeamId) -> Result<Option<KeyRow>
 /// The same, opened. A secret that doesn't open costs its team the key and nobody else.
 pub(super) async fn current_opened(tx: &mut Tx, sealer: &Sealer, team: &TeamId) -> Result<Option<Box<SealedKey>>> {
     let Some(row) = current_row(tx, team).await? else { return Ok(None) };
-    match open(sealer, &row) {
+    open_or_none(sealer, team, &row)
+}
+
+/// The same of up to `count` teams that have one, after `after`, by name.
+pub(super) async fn current_page(
+    tx: &mut Tx,
+    sealer: &Sealer,
+    after: &str,
+    count: i64,
+) -> Result<Vec<(TeamId, Option<Box<SealedKey>>)>> {
+    let sql = format!("SELECT {COLUMNS} WHERE team > ?1 AND state IN {CURRENT} ORDER BY team LIMIT ?2");
+    let rows = tx.query(&sql, vec![after.into(), count.into()]).await?;
+    let opened = |row: &Row| {
+        let team = read(row)?.team;
+        let key = open_or_none(sealer, &team, row)?;
+        Ok((team, key))
+    };
+    rows.iter().map(opened).collect()
+}
+
+fn open_or_none(sealer: &Sealer, team: &TeamId, row: &Row) -> Result<Option<Box<SealedKey>>> {
+    match open(sealer, row) {
         Ok(key) => Ok(Some(Box::new(key))),
         Err(error @ StoreError::Sealed(_)) => {
             tracing::error!(%team, %error, "the team is left without a key");

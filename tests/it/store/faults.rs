@@ -104,6 +104,7 @@ async fn a_row_moved_to_another_team_does_not_open(place: Place) {
         }
     };
     store.load_all(take).await.expect("the rest loads");
+    keys.sort();
     assert_eq!(keys, [("billing".to_owned(), false), ("thief".to_owned(), false)]);
     place.meddle("UPDATE keys SET team = 'billing', version = version + 1").await;
     assert!(matches!(store.open_key(&sid('a')).await, Err(StoreError::Sealed(_))), "another version");

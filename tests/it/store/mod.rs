@@ -2,6 +2,7 @@
 
 mod faults;
 mod journal;
+mod many;
 mod rows;
 
 use crate::support::postgres;

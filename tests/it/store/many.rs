@@ -1,0 +1,66 @@
+//! Many teams and tokens on a server that is not next door: what is counted is how often it is spoken to.
+
+use super::{Place, team};
+use sidekey::config::StoreUrl;
+use sidekey::secret::Secret;
+use sidekey::store::{Change, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// More than any of these needs, and less than one for each row.
+const FEW: usize = 60;
+
+/// The place's store through a wire that counts what is sent to the server.
+async fn counted(place: &mut Place) -> (Store, Arc<AtomicUsize>) {
+    let url = place.url.clone().expect("a server");
+    let (before, rest) = url.split_once('@').expect("a URL with a user");
+    let (server, database) = rest.split_once('/').expect("a URL with a database");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let wire = listener.local_addr().expect("bound");
+    place.settings.url = StoreUrl::Postgres(Secret::from(format!("{before}@{wire}/{database}")));
+    let (sent, server) = (Arc::new(AtomicUsize::new(0)), server.to_owned());
+    let count = Arc::clone(&sent);
+    tokio::spawn(async move {
+        while let Ok((caller, _)) = listener.accept().await {
+            let upstream = TcpStream::connect(&server).await.expect("the server");
+            let ((mut from, mut to), (mut back, mut home)) = (caller.into_split(), upstream.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut back, &mut to).await });
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = from.read(&mut buffer).await {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    home.write_all(&buffer[..read]).await.expect("sent");
+                }
+            });
+        }
+    });
+    (place.store().await, sent)
+}
+
+#[tokio::test]
+async fn the_keys_of_many_teams_are_loaded_together() {
+    let mut place = Place::postgres().await;
+    let (store, sent) = counted(&mut place).await;
+    place
+        .meddle(
+            "INSERT INTO teams (name, kind, accounts, policy, key_permissions, created_at)
+             SELECT 'team-' || n, 'standard', '[]', '{}', '[]', 0 FROM generate_series(1, 300) AS n",
+        )
+        .await;
+    let secret = Secret::from("s".repeat(32));
+    store.import_key(&team("team-7"), super::sid('a'), &secret, false).await.expect("imported");
+    let (mut with, mut without) = (0, 0);
+    let before = sent.load(Ordering::Relaxed);
+    let take = |change| match change {
+        Change::Key(_, Some(_)) => with += 1,
+        Change::Key(_, None) => without += 1,
+        _ => {}
+    };
+    store.load_all(take).await.expect("loaded");
+    assert_eq!((with, without), (1, 299));
+    let times = sent.load(Ordering::Relaxed) - before;
+    assert!(times < FEW, "the server was spoken to {times} times");
+}
