@@ -128,11 +128,11 @@ async fn wait_for_the_old_key(life: &Life, entry: &Entry, grace: Duration) {
     let until = clock.instant() + grace + LONGEST_DRAIN + Duration::from_secs(5);
     while clock.instant() < until {
         let outcome = async {
-            life.retire_due().await?;
-            Ok::<_, crate::keys::LifeError>(life.store().entry(entry.id).await?.step)
+            let left = life.retire_due().await?.contains(&entry.id);
+            Ok::<_, crate::keys::LifeError>((life.store().entry(entry.id).await?.step, left))
         };
         match outcome.await {
-            Ok(Step::Swapped | Step::Deleting) => {}
+            Ok((Step::Swapped | Step::Deleting, false)) => {}
             Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "the new key is in use; the old one is not deleted yet, and is tried again");

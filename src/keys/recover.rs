@@ -3,7 +3,7 @@
 use super::error::LifeError;
 use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, still};
 use super::upstream_keys::KeysError;
-use crate::ids::TeamId;
+use crate::ids::{KeySid, TeamId};
 use crate::store::{Entry, KeysLock, Step, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -127,21 +127,22 @@ impl Life {
         }
     }
 
-    /// Deletes old keys whose grace is over and that no request holds; answers how many are still to come.
+    /// Deletes old keys whose grace is over and that no request holds. One that the upstream does not delete is warned of,
+    /// and tried again as an unsettled change; the answer is the numbers of those entries.
     ///
     /// # Errors
-    /// [`LifeError::Upstream`]: a key was not deleted; it is tried again as an unsettled change. [`LifeError::Failed`]:
-    /// the lock was lost, or what is done can't be recorded.
-    pub async fn retire_due(&self) -> Result<usize, LifeError> {
-        let mut waiting = 0;
-        let mut due = Vec::new();
+    /// [`LifeError::Store`]; [`LifeError::Failed`]: the lock was lost, or what is done can't be recorded.
+    pub async fn retire_due(&self) -> Result<Vec<i64>, LifeError> {
+        let (mut due, mut left) = (Vec::new(), Vec::new());
         for entry in self.swapped().await? {
-            if self.is_due(&entry).await? { due.push(entry) } else { waiting += 1 }
+            if self.is_due(&entry).await? {
+                due.push(entry);
+            }
         }
         if due.is_empty() {
-            return Ok(waiting);
+            return Ok(left);
         }
-        let Some(lock) = self.store.try_keys_lock().await? else { return Ok(waiting + due.len()) };
+        let Some(lock) = self.store.try_keys_lock().await? else { return Ok(left) };
         // Read again under the lock: another process may have been quicker.
         let now = self.swapped().await?;
         for entry in due.iter().filter(|entry| now.contains(entry)) {
@@ -151,9 +152,17 @@ impl Life {
                 self.ask("key.delete", &format!("{sid} of {}", entry.team)).await?;
             }
             let entry = self.store.key_deleting(&entry).await?;
-            self.delete_old(&entry).await?;
+            let Err(error) = self.delete_old(&entry).await else { continue };
+            let LifeError::Upstream(error) = error else { return Err(error) };
+            let key = entry.old_sid.as_ref().map_or("?", KeySid::as_str);
+            tracing::warn!(team = %entry.team, key, %error, "an old key is not deleted at the upstream yet; it is tried again");
+            left.push(entry.id);
+            // Whoever does not answer won't answer about the others either: they are next in a moment.
+            if matches!(error, KeysError::Unclear(_)) {
+                break;
+            }
         }
-        Ok(waiting)
+        Ok(left)
     }
 
     /// Whether something died in the middle of a change and is to be settled now, as far as can be told without the lock.

@@ -179,6 +179,37 @@ fn deleting_a_team_deletes_the_keys_that_were_made_for_it() {
 }
 
 #[test]
+fn an_old_key_that_is_not_deleted_stands_in_nobody_s_way() {
+    let world = World::new();
+    for team in ["first", "second", "third"] {
+        world.json(&["team", "create", team]);
+    }
+    let mut old = Vec::new();
+    for team in ["first", "third"] {
+        old.push(text(&world.json(&["key", "create", team]), "sid"));
+        world.json(&["key", "rotate", team]);
+    }
+    let seconds = text(&world.json(&["key", "create", "second"]), "sid");
+    // Their grace is over.
+    let file = rusqlite::Connection::open(world.folder().join("store.db")).expect("a store");
+    file.execute("UPDATE journal SET retire_at = 0, swapped_at = 0", []).expect("over");
+    world.fail(&format!("/Keys/{}.json", old[0]), 100, 403, 20403);
+    let done = world.run(&["key", "rotate", "second", "--grace", "0s"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let warned = done.stderr.lines().any(|line| line.contains("team=first") && line.contains(&old[0]));
+    assert!(warned, "{}", done.stderr);
+    let left = world.upstream_keys();
+    assert!(left.contains(&old[0]) && !left.contains(&old[1]) && !left.contains(&seconds), "{left:?}");
+    // The command's own old key: it is not waited for in vain.
+    let held = text(&world.json(&["key", "list", "second"])[0], "sid");
+    world.fail(&format!("/Keys/{held}.json"), 100, 403, 20403);
+    let begun = std::time::Instant::now();
+    let done = world.run(&["key", "rotate", "second", "--grace", "0s"]);
+    assert!(done.code == Some(0) && begun.elapsed().as_secs() < 30, "{done:?}");
+    assert!(done.stderr.contains("team=second") && done.stderr.contains(&held), "{}", done.stderr);
+}
+
+#[test]
 fn reconcile_tells_orphans_strangers_and_missing_apart() {
     let world = with_team();
     let held = text(&world.json(&["key", "create", "billing"]), "sid");
