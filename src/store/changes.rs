@@ -175,6 +175,13 @@ pub(super) async fn note_token(tx: &mut Tx, sha256: &[u8; 32]) -> Result<()> {
     prune(tx, id).await
 }
 
+/// Notes that each token of the team is gone: whole teams of them go under the one write lock, so in one statement.
+pub(super) async fn note_tokens_of(tx: &mut Tx, team: &TeamId) -> Result<()> {
+    tx.note_tokens_of(team.as_str()).await?;
+    let sql = "DELETE FROM changes WHERE id <= (SELECT MAX(id) FROM changes) - ?1";
+    tx.execute(sql, vec![Value::Int(KEPT)]).await.map(drop)
+}
+
 /// Notes that the team's key is another; answers the id of the change.
 pub(super) async fn note_key(tx: &mut Tx, team: &TeamId) -> Result<i64> {
     let id = tx.note("key", team.as_str()).await?;

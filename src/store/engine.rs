@@ -150,11 +150,22 @@ impl Tx {
     /// Notes that something changed, for every broker to see; answers the id of the change.
     pub(super) async fn note(&mut self, kind: &str, entity: &str) -> Result<i64> {
         let sql = "INSERT INTO changes (kind, entity, mark) VALUES (?1, ?2, ?3) RETURNING id";
-        let mark = i64::from_le_bytes(*random::<8>());
-        let rows = self.query(sql, vec![kind.into(), entity.into(), mark.into()]).await?;
+        let rows = self.query(sql, vec![kind.into(), entity.into(), mark()]).await?;
         let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
         self.noted = Some(id);
         Ok(id)
+    }
+
+    /// The same of each of a team's tokens. Their mark is one: it tells stores apart, and the number tells changes.
+    pub(super) async fn note_tokens_of(&mut self, team: &str) -> Result<()> {
+        let entity = match self.session {
+            Session::Sqlite(_) => "lower(hex(sha256))",
+            Session::Postgres(_) => "encode(sha256, 'hex')",
+        };
+        let sql = format!(
+            "INSERT INTO changes (kind, entity, mark) SELECT 'token', {entity}, CAST(?2 AS BIGINT) FROM tokens WHERE team = ?1"
+        );
+        self.execute(&sql, vec![team.into(), mark()]).await.map(drop)
     }
 
     /// Commits if the work went well, and rolls back if not.
@@ -199,6 +210,11 @@ impl Drop for Tx {
             Session::Postgres(client) => **client = None,
         }
     }
+}
+
+/// What tells a change from that of the same number in a store restored from a copy.
+fn mark() -> Value {
+    Value::Int(i64::from_le_bytes(*random::<8>()))
 }
 
 fn lost() -> StoreError {

@@ -106,9 +106,8 @@ async fn delete(tx: &mut Tx, name: &TeamId) -> Result<()> {
         return Err(StoreError::Refused(format!("team {name} still has key {}: revoke it first", key.text(0)?)));
     }
     // One change a token: a new team of this name must not wake the old team's tokens in a broker.
-    for token in tx.query("DELETE FROM tokens WHERE team = ?1 RETURNING sha256", vec![name.as_str().into()]).await? {
-        changes::note_token(tx, &token.array(0)?).await?;
-    }
+    changes::note_tokens_of(tx, name).await?;
+    tx.execute("DELETE FROM tokens WHERE team = ?1", vec![name.as_str().into()]).await?;
     tx.execute("DELETE FROM teams WHERE name = ?1", vec![name.as_str().into()]).await?;
     changes::note_team(tx, name).await
 }

@@ -3,7 +3,7 @@
 use super::{Place, team};
 use sidekey::config::StoreUrl;
 use sidekey::secret::Secret;
-use sidekey::store::{Change, Store};
+use sidekey::store::{Catchup, Change, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,4 +63,26 @@ async fn the_keys_of_many_teams_are_loaded_together() {
     assert_eq!((with, without), (1, 299));
     let times = sent.load(Ordering::Relaxed) - before;
     assert!(times < FEW, "the server was spoken to {times} times");
+}
+
+#[tokio::test]
+async fn a_team_goes_with_all_its_tokens_at_once() {
+    let mut place = Place::postgres().await;
+    let (store, sent) = counted(&mut place).await;
+    super::make_team(&store, "billing").await;
+    let (first, _) = super::issue(&store, "billing").await;
+    place
+        .meddle(
+            "INSERT INTO tokens (sha256, id, team, name, created_at)
+             SELECT sha256(n::text::bytea), 'id' || n, 'billing', '', 0 FROM generate_series(1, 300) AS n",
+        )
+        .await;
+    let (since, before) = (store.position().await.expect("a position"), sent.load(Ordering::Relaxed));
+    store.delete_team(&team("billing")).await.expect("deleted");
+    let times = sent.load(Ordering::Relaxed) - before;
+    assert!(times < FEW, "the server was spoken to {times} times");
+    let Ok(Catchup::Changes { changes, .. }) = store.changes_since(since).await else { panic!("no changes") };
+    let gone = changes.iter().filter(|change| matches!(change, Change::TokenGone(_))).count();
+    let named = changes.iter().any(|change| matches!(change, Change::TokenGone(digest) if *digest == first.sha256));
+    assert!((gone, named) == (301, true) && matches!(changes.last(), Some(Change::TeamGone(_))), "{gone} {named}");
 }
