@@ -190,13 +190,20 @@ impl Life {
             self.store.set_team_disabled(team, true).await?;
         }
         for key in keys {
-            if key.imported {
-                self.store.release_key(&key.sid).await?;
-                continue;
+            let gone = if key.imported {
+                self.store.release_key(&key.sid).await.map_err(LifeError::from)
+            } else {
+                self.revoke(&key.sid).await
+            };
+            match gone {
+                // Somebody else has revoked it meanwhile.
+                Ok(()) | Err(LifeError::Store(StoreError::Unknown { .. })) => {}
+                Err(error) if key.imported => return Err(error),
+                Err(error) => {
+                    let text = format!("team {team} is disabled, but not deleted yet: {error}; delete it again");
+                    return Err(LifeError::Failed(text));
+                }
             }
-            self.revoke(&key.sid).await.map_err(|error| {
-                LifeError::Failed(format!("team {team} is disabled, but not deleted yet: {error}; delete it again"))
-            })?;
         }
         self.store.delete_team(team).await?;
         self.record("team.delete", team.as_str(), "done").await;

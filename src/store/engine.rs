@@ -128,14 +128,22 @@ impl Tx {
     }
 
     /// Whether the table is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`]: it is there, and this role may not look into the schema.
     pub(super) async fn has_table(&mut self, name: &str) -> Result<bool> {
         let sql = match self.session {
             Session::Sqlite(_) => "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+            // Without the right to its schema a table seems not to exist.
             Session::Postgres(_) => {
-                "SELECT 1::bigint FROM pg_tables WHERE schemaname = 'sidekey' AND tablename::text = ?1"
+                "SELECT has_schema_privilege('sidekey', 'USAGE')::int::bigint FROM pg_tables
+                    WHERE schemaname = 'sidekey' AND tablename::text = ?1"
             }
         };
-        Ok(!self.query(sql, vec![name.into()]).await?.is_empty())
+        match self.query(sql, vec![name.into()]).await?.first().map(|row| row.int(0)).transpose()? {
+            Some(0) => Err(postgres::no_usage()),
+            found => Ok(found.is_some()),
+        }
     }
 
     /// Whether there is any table: a file that holds something else is not ours to fill.

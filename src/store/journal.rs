@@ -40,7 +40,8 @@ impl Store {
     /// Keeps the new key, sealed, in state proving.
     ///
     /// # Errors
-    /// [`StoreError::Refused`]: another process has taken the entry over. The key is not kept then.
+    /// [`StoreError::Refused`]: another process has taken the entry over. [`StoreError::Unknown`]: the team is gone. The key
+    /// is not kept then.
     pub async fn key_created(&self, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
         self.transact(async |tx| created(self, tx, entry, sid, secret).await).await
     }
@@ -226,6 +227,10 @@ pub(super) async fn none_under_way(tx: &mut Tx, team: &TeamId) -> Result<()> {
 }
 
 async fn created(store: &Store, tx: &mut Tx, entry: &Entry, sid: KeySid, secret: &Secret) -> Result<Entry> {
+    // A team may go while its key is made: nothing of it is held back by an entry.
+    if teams::one(tx, &entry.team).await?.is_none() {
+        return Err(StoreError::unknown("team", &entry.team));
+    }
     advance(tx, entry, Step::Created, store.now()).await?;
     let sql = "UPDATE journal SET new_sid = ?2 WHERE id = ?1";
     tx.execute(sql, vec![entry.id.into(), sid.as_str().into()]).await?;

@@ -268,6 +268,15 @@ async fn in_time<T>(answer: impl Future<Output = std::result::Result<T, tokio_po
     }
 }
 
+/// What a role needs, for one that lacks some of it.
+const RIGHTS: &str = "make the role of store.url the owner of schema sidekey and its tables (of a new store: CREATE SCHEMA sidekey \
+    AUTHORIZATION …), or grant it USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on all its tables";
+
+/// The store is there, and the role may not look into its schema.
+pub(super) fn no_usage() -> StoreError {
+    StoreError::Unreachable(format!("permission denied for schema sidekey; {RIGHTS}"))
+}
+
 /// Turns the server's codes into words for an operator.
 fn explain(error: &tokio_postgres::Error) -> StoreError {
     let Some(answer) = error.as_db_error() else {
@@ -276,7 +285,8 @@ fn explain(error: &tokio_postgres::Error) -> StoreError {
     };
     let text = format!("{} ({})", answer.message(), answer.code().code());
     match *answer.code() {
-        SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::INSUFFICIENT_PRIVILEGE => StoreError::ReadOnly(text),
+        SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::ReadOnly(text),
+        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::ReadOnly(format!("{text}; {RIGHTS}")),
         SqlState::DISK_FULL => StoreError::Full(text),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => StoreError::Corrupt(text),
         SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED => StoreError::Busy(text),

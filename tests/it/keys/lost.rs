@@ -4,19 +4,23 @@ use crate::support::world::{World, text};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Stands before the sandbox; what it is told to lose reaches the sandbox, and the answer does not come back.
 #[derive(Clone, Default)]
-struct Losses {
+pub(super) struct Losses {
     /// Answers to creations of keys that are lost.
     created: Arc<AtomicUsize>,
     /// The same for lists of keys.
     listed: Arc<AtomicUsize>,
     /// Creations of keys whose caller is cut off, and that reach the sandbox when nobody waits for them any more.
     late: Arc<AtomicUsize>,
+    /// Method of the next request about keys that waits for [`Losses::go_on`].
+    held: Arc<Mutex<Option<&'static str>>>,
+    /// Whether it may go on.
+    free: Arc<AtomicUsize>,
 }
 
 impl Losses {
@@ -30,6 +34,38 @@ impl Losses {
             _ => return false,
         };
         one_less(left)
+    }
+
+    /// Begins to wait for a request about keys with this method, which is then held.
+    pub(super) fn hold(&self, method: &'static str) {
+        *self.held.lock().expect("nobody panicked") = Some(method);
+    }
+
+    /// Waits until the request is there.
+    pub(super) fn until_held(&self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.held.lock().expect("nobody panicked").is_some() {
+            assert!(Instant::now() < until, "no such request");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Lets the request go on.
+    pub(super) fn go_on(&self) {
+        self.free.store(1, Ordering::SeqCst);
+    }
+
+    /// Waits if this is the request to be held.
+    fn wait(&self, request: &[u8]) {
+        let mut held = self.held.lock().expect("nobody panicked");
+        if held.is_none_or(|method| !request.starts_with(method.as_bytes())) {
+            return;
+        }
+        *held = None;
+        drop(held);
+        while !one_less(&self.free) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Carries one connection. A caller sends one request after the other, and each in one piece.
@@ -61,6 +97,7 @@ impl Losses {
                 std::thread::sleep(Duration::from_secs(1));
                 return Ok(());
             }
+            self.wait(&buffer[..read]);
             if self.take(&buffer[..read]) {
                 lost.store(1, Ordering::SeqCst);
             }
@@ -75,7 +112,7 @@ fn one_less(left: &AtomicUsize) -> bool {
 }
 
 /// A world whose sandbox is reached through the losses.
-fn world() -> (World, Losses) {
+pub(super) fn world() -> (World, Losses) {
     let (world, losses) = (World::new(), Losses::default());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let (at, carrier) = (listener.local_addr().expect("bound"), losses.clone());

@@ -8,5 +8,6 @@ mod failover;
 mod hang;
 mod life;
 mod lost;
+mod race;
 mod reload;
 mod tokens;

@@ -287,3 +287,26 @@ async fn a_server_is_reached_over_tls_and_verified() {
     let missing = open("sslmode=require&sslrootcert=/nowhere.pem".to_owned()).await.expect_err("no such file");
     assert!(missing.to_string().contains("/nowhere.pem"), "{missing}");
 }
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_what_it_lacks() {
+    let mut place = Place::postgres().await;
+    drop(filled(&place).await);
+    let url = place.url.clone().expect("a server");
+    let owner = postgres::connect(&url).await;
+    let name = format!("role_{}", url.rsplit('/').next().expect("a database"));
+    let sql = async |sql: String| owner.batch_execute(&sql).await.expect("SQL");
+    sql(format!("CREATE ROLE {name} LOGIN")).await;
+    let (_, rest) = url.split_once('@').expect("a URL with a user");
+    place.settings.url = StoreUrl::Postgres(Secret::from(format!("postgres://{name}@{rest}")));
+    let lacks = async |what: &str| {
+        let said = place.open().await.err().map_or_else(String::new, |error| error.to_string());
+        assert!(said.contains(what) && said.contains("grant it USAGE on the schema and SELECT"), "{said}");
+    };
+    lacks("permission denied for schema sidekey").await;
+    sql(format!("GRANT USAGE ON SCHEMA sidekey TO {name}")).await;
+    lacks("permission denied for table schema_version").await;
+    sql(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sidekey TO {name}")).await;
+    make_team(&place.store().await, "alerts").await;
+    sql(format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
+}
