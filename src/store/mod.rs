@@ -65,8 +65,9 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the store and brings its schema up to date. A new embedded store is made, with its root key if that is a
-    /// file that does not exist. A wrong or missing root key, a newer schema and a read-only disk are refused untouched.
+    /// Opens the store and brings its schema up to date. A new embedded store is made where there is no file, with its root
+    /// key if that is a file that does not exist. An empty file, a wrong or missing root key, a newer schema and a read-only
+    /// disk are refused untouched.
     ///
     /// # Errors
     /// [`StoreError::RootKey`], [`StoreError::Newer`], [`StoreError::Corrupt`] for what is no store of ours, and the

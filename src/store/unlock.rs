@@ -10,6 +10,9 @@ use super::{Store, root_key, schema};
 use crate::clock::Clock;
 use crate::config::{self, StoreUrl};
 use crate::secret::random;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What [`open`] found or made.
@@ -24,11 +27,15 @@ pub(super) async fn open(config: &config::Store, clock: &Clock) -> Result<Opened
     let mut root = None;
     let engine = match &config.url {
         StoreUrl::Sqlite(path) => {
-            if !path.exists() {
+            if path.exists() {
+                filled(path).await?;
+            } else {
                 // First the key: a store without one could never be opened.
                 root = Some(root_key::read_or_make(&config.root_key)?);
             }
-            Engine::sqlite(path).await?
+            let engine = Engine::sqlite(path).await?;
+            warn_if_open(path);
+            engine
         }
         StoreUrl::Postgres(url) => Engine::Postgres(Postgres::new(url)?),
     };
@@ -38,7 +45,6 @@ pub(super) async fn open(config: &config::Store, clock: &Clock) -> Result<Opened
     }
     let root = match root {
         Some(root) => root,
-        None if found == 0 && matches!(engine, Engine::Sqlite(_)) => root_key::read_or_make(&config.root_key)?,
         None => root_key::read(&config.root_key)?,
     };
     let from = root_key::name(&config.root_key);
@@ -47,7 +53,14 @@ pub(super) async fn open(config: &config::Store, clock: &Clock) -> Result<Opened
     } else {
         let mut tx = engine.write(Signal::default()).await?;
         let outcome = prepare(&mut tx, &root, &from, clock).await;
-        tx.finish(outcome).await?
+        let (opened, made) = tx.finish(outcome).await?;
+        if made {
+            match &config.url {
+                StoreUrl::Sqlite(path) => tracing::warn!("made a new store at {}", path.display()),
+                StoreUrl::Postgres(_) => tracing::warn!("made a new store in the database of store.url"),
+            }
+        }
+        opened
     };
     Ok(Opened { engine, sealer: Sealer::new(&opened.data_key, opened.store_id)?, store_id: opened.store_id })
 }
@@ -65,10 +78,13 @@ pub(super) async fn probe(config: &config::Store) -> Result<()> {
     if !path.exists() {
         return root_key::read_if_there(&config.root_key);
     }
+    if is_empty(path) {
+        return Err(emptied(path));
+    }
     let engine = Engine::sqlite(path).await?;
     let mut tx = engine.read().await?;
     match schema::version(&mut tx).await? {
-        0 => root_key::read_if_there(&config.root_key),
+        0 => root_key::read(&config.root_key).map(drop),
         found if found > schema::known() => Err(StoreError::Newer { found, known: schema::known() }),
         _ => {
             let root = root_key::read(&config.root_key)?;
@@ -77,17 +93,45 @@ pub(super) async fn probe(config: &config::Store) -> Result<()> {
     }
 }
 
+/// Refuses an empty file: it was a store once. One that another process makes at this moment is filled at once.
+async fn filled(path: &Path) -> Result<()> {
+    const TRIES: u32 = 40;
+    for _ in 0..TRIES {
+        if !is_empty(path) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(emptied(path))
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.len() == 0)
+}
+
+fn emptied(path: &Path) -> StoreError {
+    StoreError::Corrupt(format!("{} is empty; put your copy back, or delete the file to begin anew", path.display()))
+}
+
+/// Of a group nothing is said: it may be the one that Kubernetes gives a volume.
+fn warn_if_open(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o007 != 0) {
+        tracing::warn!(path = %path.display(), "the store's file is open to others; chmod 600 it");
+    }
+}
+
 struct Unlocked {
     data_key: Zeroizing<[u8; KEY_LEN]>,
     store_id: [u8; 16],
 }
 
-/// Migrates an older store, or fills an empty one. An older store is unlocked first: a wrong key changes nothing.
-async fn prepare(tx: &mut Tx, root: &RootKey, from: &str, clock: &Clock) -> Result<Unlocked> {
+/// Migrates an older store, or fills an empty one; whether it was empty. An older store is unlocked first: a wrong key
+/// changes nothing.
+async fn prepare(tx: &mut Tx, root: &RootKey, from: &str, clock: &Clock) -> Result<(Unlocked, bool)> {
     if schema::version(tx).await? > 0 {
         let opened = unlock(tx, root, from).await?;
         schema::migrate(tx).await?;
-        return Ok(opened);
+        return Ok((opened, false));
     }
     tx.ensure_namespace().await?;
     schema::migrate(tx).await?;
@@ -95,7 +139,7 @@ async fn prepare(tx: &mut Tx, root: &RootKey, from: &str, clock: &Clock) -> Resu
     let data_key = random::<KEY_LEN>();
     tx.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?1)", vec![Value::Blob(store_id.to_vec())]).await?;
     wrap(tx, root, &Unlocked { data_key: data_key.clone(), store_id }, clock).await?;
-    Ok(Unlocked { data_key, store_id })
+    Ok((Unlocked { data_key, store_id }, true))
 }
 
 async fn wrap(tx: &mut Tx, root: &RootKey, opened: &Unlocked, clock: &Clock) -> Result<()> {
@@ -118,6 +162,9 @@ async fn unlock(tx: &mut Tx, root: &RootKey, from: &str) -> Result<Unlocked> {
             return Ok(Unlocked { data_key, store_id });
         }
         known.push(hex::encode(id));
+    }
+    if known.is_empty() {
+        return Err(StoreError::Corrupt("its wrapped data key is lost; restore the store from a copy".to_owned()));
     }
     Err(StoreError::RootKey(format!(
         "{from} holds key {}, and this store opens with key {}; nothing was changed",

@@ -241,6 +241,20 @@ fn reconcile_tells_orphans_strangers_and_missing_apart() {
 }
 
 #[test]
+fn a_store_that_is_made_and_one_that_is_open_to_others_are_told_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let said = || world.run(&["team", "list"]).stderr;
+    let (first, second) = (said(), said());
+    let file = world.folder().join("store.db");
+    assert!(first.contains("made a new store at store.db"), "{first}");
+    assert!(!second.contains("made") && !second.contains("open to others"), "{second}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a file");
+    let open = said();
+    assert!(open.contains("open to others; chmod 600 it"), "{open}");
+}
+
+#[test]
 fn the_root_key_is_changed_by_command() {
     use base64::Engine as _;
     let world = with_team();

@@ -15,6 +15,7 @@ use std::time::Duration;
 on_both!(
     a_wrong_root_key_is_refused_and_named,
     a_missing_root_key_is_never_made_for_a_store_that_exists,
+    a_lost_data_key_is_told_from_a_wrong_root_key,
     a_newer_schema_is_refused_untouched,
     a_new_root_key_opens_the_store_and_the_old_one_no_longer,
     a_row_moved_to_another_team_does_not_open,
@@ -51,6 +52,13 @@ async fn a_missing_root_key_is_never_made_for_a_store_that_exists(place: Place) 
     let error = place.open().await.expect_err("no key");
     assert!(matches!(&error, StoreError::RootKey(text) if text.contains("root.key")), "{error}");
     assert!(!place.root_key().exists(), "it was not made");
+}
+
+async fn a_lost_data_key_is_told_from_a_wrong_root_key(place: Place) {
+    drop(filled(&place).await);
+    place.meddle("DELETE FROM data_keys").await;
+    let error = place.open().await.expect_err("no data key");
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("data key is lost")), "{error}");
 }
 
 async fn a_newer_schema_is_refused_untouched(place: Place) {
@@ -309,4 +317,27 @@ async fn a_role_without_rights_is_told_what_it_lacks() {
     sql(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sidekey TO {name}")).await;
     make_team(&place.store().await, "alerts").await;
     sql(format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
+}
+
+#[tokio::test]
+async fn an_empty_file_is_never_taken_for_a_new_store() {
+    let place = Place::sqlite();
+    for with_key in [true, false] {
+        if with_key {
+            write_root_key(&place.root_key(), 3);
+        } else {
+            std::fs::remove_file(place.root_key()).expect("a root key");
+        }
+        std::fs::write(place.database(), "").expect("writable");
+        for outcome in [place.open().await.map(drop), Store::check(&place.settings).await] {
+            let error = outcome.expect_err("empty");
+            assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("store.db is empty")), "{error}");
+        }
+        assert_eq!(std::fs::metadata(place.database()).expect("a file").len(), 0, "it was filled");
+        assert_eq!(place.root_key().exists(), with_key, "a key was made beside a file that exists");
+    }
+    // Without a table, too, it is a file that exists.
+    place.meddle("PRAGMA journal_mode=WAL").await;
+    assert!(matches!(place.open().await, Err(StoreError::RootKey(_))));
+    assert!(!place.root_key().exists());
 }
