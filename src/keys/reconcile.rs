@@ -5,7 +5,7 @@ use super::life::Life;
 use super::upstream_keys::Listed;
 use crate::ids::{KeySid, TeamId};
 use crate::store::{KeyRow, KeyState};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,9 @@ impl Life {
         let with_iam =
             rows.iter().any(|row| row.restricted) || teams.iter().any(|team| !team.key_permissions.is_empty());
         let listed = upstream.list(with_iam).await?;
-        let mut found = self.sort(&rows, listed).await?;
+        // Once more: a revocation, or an import, waits for no lock.
+        let after = self.store.keys(None).await?;
+        let mut found = self.sort((&rows, &after), listed).await?;
         self.mark(&rows, &found.missing).await?;
         if delete_orphans {
             for orphan in &found.orphans {
@@ -52,12 +54,13 @@ impl Life {
         Ok(found)
     }
 
-    async fn sort(&self, rows: &[KeyRow], listed: Vec<Listed>) -> Result<Reconciled, LifeError> {
-        let held: BTreeMap<KeySid, &KeyRow> = rows.iter().map(|row| (row.sid, row)).collect();
+    /// `rows` are the store's keys before the upstream's were listed, and after.
+    async fn sort(&self, rows: (&[KeyRow], &[KeyRow]), listed: Vec<Listed>) -> Result<Reconciled, LifeError> {
+        let held: BTreeSet<KeySid> = rows.0.iter().chain(rows.1).map(|row| row.sid).collect();
         let there: BTreeSet<KeySid> = listed.iter().map(|key| key.sid).collect();
         let prefix = self.store.own_prefix();
         let mut found = Reconciled::default();
-        for key in listed.into_iter().filter(|key| !held.contains_key(&key.sid)) {
+        for key in listed.into_iter().filter(|key| !held.contains(&key.sid)) {
             let named = key.friendly_name.as_deref().is_some_and(|name| name.starts_with(&prefix));
             if named || self.store.made_here(&key.sid).await? {
                 found.orphans.push(key);
@@ -66,7 +69,8 @@ impl Life {
             }
         }
         let expected = |row: &&KeyRow| row.state.is_current() || row.state == KeyState::Retiring;
-        let gone = rows.iter().filter(expected).filter(|row| !there.contains(&row.sid));
+        let still: BTreeSet<KeySid> = rows.1.iter().filter(expected).map(|row| row.sid).collect();
+        let gone = rows.0.iter().filter(expected).filter(|row| still.contains(&row.sid) && !there.contains(&row.sid));
         found.missing = gone.map(|row| (row.sid, row.team.clone())).collect();
         Ok(found)
     }

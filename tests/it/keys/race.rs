@@ -20,6 +20,21 @@ fn a_key_that_is_made_for_a_team_that_goes_meanwhile_is_deleted() {
 }
 
 #[test]
+fn a_key_that_is_revoked_while_keys_are_compared_is_not_missing() {
+    let (world, wire) = world();
+    let sid = text(&world.json(&["key", "create", "billing"]), "sid");
+    wire.hold("GET");
+    std::thread::scope(|scope| {
+        let reconcile = scope.spawn(|| world.json(&["key", "reconcile"]));
+        wire.until_held();
+        world.json(&["key", "revoke", &sid]);
+        wire.go_on();
+        let found = reconcile.join().expect("an answer");
+        assert_eq!((&found["missing"], &found["orphans"]), (&json!([]), &json!([])), "{found}");
+    });
+}
+
+#[test]
 fn a_team_is_deleted_though_its_key_is_revoked_meanwhile() {
     let (world, wire) = world();
     let old = text(&world.json(&["key", "create", "billing"]), "sid");
