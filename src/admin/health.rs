@@ -28,6 +28,8 @@ struct StoreCheck {
     usable: bool,
     state: &'static str,
     lost_seconds: Option<u64>,
+    /// Whether it takes what is written; `None` without a store.
+    writable: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,7 +81,8 @@ fn store(parts: &Parts) -> StoreCheck {
         (Some(_), Some(_)) => "lost",
         (Some(_), None) => "ok",
     };
-    StoreCheck { usable, state, lost_seconds: lost.map(|since| now.saturating_sub(since)) }
+    let writable = parts.health.as_ref().map(|health| health.is_writable());
+    StoreCheck { usable, state, lost_seconds: lost.map(|since| now.saturating_sub(since)), writable }
 }
 
 fn audit(parts: &Parts) -> AuditCheck {
@@ -125,8 +128,14 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     if let Some(health) = &parts.health {
         let age = parts.clock.unix_seconds().saturating_sub(health.heard());
         metric(&mut text, "sidekey_store_up", "Whether the store answers.", u64::from(health.lost_since().is_none()));
+        metric(&mut text, "sidekey_store_writable", "Whether the store takes writes.", u64::from(health.is_writable()));
         metric(&mut text, "sidekey_store_age_seconds", "Seconds since the store's last answer.", age);
         metric(&mut text, "sidekey_store_changes_total", "Changes applied from the store.", health.applied());
+        let left = health.backlog();
+        let undeleted = "Keys out of use that the upstream has not deleted yet.";
+        metric(&mut text, "sidekey_keys_undeleted", undeleted, left.undeleted);
+        let unsettled = "Changes of keys under way, or interrupted and not settled yet.";
+        metric(&mut text, "sidekey_key_changes_unsettled", unsettled, left.unsettled);
     }
     let counts = parts.trail.counts();
     metric(&mut text, "sidekey_audit_up", "Whether records can be kept.", u64::from(parts.trail.healthy()));

@@ -106,6 +106,7 @@ fn readiness() -> Value {
             "store": check(json!({
                 "state": { "type": "string", "enum": ["none", "ok", "lost", "stale"] },
                 "lost_seconds": { "type": ["integer", "null"] },
+                "writable": { "type": ["boolean", "null"] },
             })),
             "audit": check(json!({ "trouble": nullable_text("why records can't be kept") })),
             "keys": check(json!({ "rejected": list(json!({ "type": "string" }), "keys that the upstream refuses; at most 20") })),

@@ -153,13 +153,14 @@ fn run(setup: Setup, rotate_every: &AtomicU64, (changed, stopped): Told, ready: 
         let clock = setup.clock.clone();
         match prepare(setup).await {
             Ok((feed, life, replica)) => {
-                let _ = ready.send(Ok((Arc::clone(&life), Arc::clone(feed.health()))));
+                let health = Arc::clone(feed.health());
+                let _ = ready.send(Ok((Arc::clone(&life), Arc::clone(&health))));
                 let watch = life.store().watch();
                 let (store, held) = (life.store().clone(), Arc::clone(&life));
-                let follower = Follower { feed, store, life: held, replica, clock: clock.clone(), mute: false };
+                let follower = Follower { feed, store, life: held, replica, clock: clock.clone() };
                 tokio::join!(
                     follower.follow(watch, (changed, stopped.clone())),
-                    tend(&life, rotate_every, &clock, stopped)
+                    tend(&life, &health, rotate_every, &clock, stopped)
                 );
             }
             Err(error) => {
@@ -188,8 +189,6 @@ struct Follower {
     life: Arc<Life>,
     replica: String,
     clock: Clock,
-    /// The store took nothing at the last try.
-    mute: bool,
 }
 
 impl Follower {
@@ -231,8 +230,8 @@ impl Follower {
         // What can be read goes on without: a standby that was not promoted yet, a full disk.
         match self.tell(beaten).await {
             Err(error @ StoreError::Unreachable(_)) => return Err(error),
-            Ok(true) if std::mem::take(&mut self.mute) => tracing::info!("the store takes writes again"),
-            Err(error) if !std::mem::replace(&mut self.mute, true) => {
+            Ok(true) if self.feed.health().wrote(true) => tracing::info!("the store takes writes again"),
+            Err(error) if self.feed.health().wrote(false) => {
                 tracing::error!(%error, "nothing can be written to the store; its changes are still heard");
             }
             Ok(_) | Err(_) => {}
@@ -276,11 +275,18 @@ impl Follower {
 }
 
 /// Deletes old keys when their time has come, rotates keys that are due, settles what dead processes left behind.
-async fn tend(life: &Life, rotate_every: &AtomicU64, clock: &Clock, mut stopped: watch::Receiver<bool>) {
+async fn tend(
+    life: &Life,
+    health: &Health,
+    rotate_every: &AtomicU64,
+    clock: &Clock,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut failed: HashMap<TeamId, Instant> = HashMap::new();
     let mut told = String::new();
     loop {
-        let error = tend_once(life, rotate_every, clock, &mut failed).await.err().map(|error| error.to_string());
+        let error =
+            tend_once(life, health, rotate_every, clock, &mut failed).await.err().map(|error| error.to_string());
         let error = error.unwrap_or_default();
         // Once, not each second.
         if !error.is_empty() && error != told {
@@ -296,14 +302,17 @@ async fn tend(life: &Life, rotate_every: &AtomicU64, clock: &Clock, mut stopped:
 
 async fn tend_once(
     life: &Life,
+    health: &Health,
     rotate_every: &AtomicU64,
     clock: &Clock,
     failed: &mut HashMap<TeamId, Instant>,
 ) -> Result<(), LifeError> {
+    let entries = life.store().unfinished_entries().await?;
+    health.left(life.backlog(&entries));
     if life.is_forbidden() {
         return Err(LifeError::Failed(UNRECORDED.to_owned()));
     }
-    if life.is_unsettled().await?
+    if life.is_unsettled(&entries)
         && let Some(lock) = life.store().try_keys_lock().await?
     {
         life.recover(&lock, false).await?;

@@ -20,7 +20,7 @@ pub mod view;
 
 pub use error::LifeError;
 pub use feed::Feed;
-pub use health::Health;
+pub use health::{Backlog, Health};
 pub use keeper::Keeper;
 pub use lease::{Lease, lease, signing_key};
 pub use life::{DEFAULT_GRACE, LONGEST_DRAIN, Life};

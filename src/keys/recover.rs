@@ -1,6 +1,7 @@
 //! What is left to do: entries of processes that died, old keys whose time has come, keys that are due for rotation.
 
 use super::error::LifeError;
+use super::health::Backlog;
 use super::life::{DEFAULT_GRACE, LONGEST_DRAIN, Life, still};
 use super::upstream_keys::KeysError;
 use crate::ids::{KeySid, TeamId};
@@ -166,10 +167,24 @@ impl Life {
     }
 
     /// Whether something died in the middle of a change and is to be settled now, as far as can be told without the lock.
-    pub(super) async fn is_unsettled(&self) -> Result<bool, LifeError> {
+    pub(super) fn is_unsettled(&self, unfinished: &[Entry]) -> bool {
         let now = self.clock.instant();
-        let entries = self.store.unfinished_entries().await?;
-        Ok(entries.iter().any(|entry| self.is_open(entry) && self.unsettled.is_due(entry.id, now)))
+        unfinished.iter().any(|entry| self.is_open(entry) && self.unsettled.is_due(entry.id, now))
+    }
+
+    /// What is left to do, for who watches. An old key within its grace is none of it.
+    pub(super) fn backlog(&self, unfinished: &[Entry]) -> Backlog {
+        let now = self.store.now();
+        let mut left = Backlog::default();
+        for entry in unfinished {
+            let end = entry.retire_at.unwrap_or(0).saturating_add(LONGEST_DRAIN.as_secs());
+            match entry.step {
+                Step::Swapped if now < end => {}
+                Step::Swapped | Step::Deleting => left.undeleted += 1,
+                _ => left.unsettled += 1,
+            }
+        }
+        left
     }
 
     /// Whether it is time for an unfinished entry's next step. What was swapped has its own: [`Life::retire_due`].

@@ -1,10 +1,20 @@
 //! A database whose standby takes over: until it is promoted it can be read, and takes no writes.
 
 use crate::support::postgres::{self, Server};
-use crate::support::world::World;
+use crate::support::world::{Broker, World};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::time::Duration;
+
+/// Whether the store is up and takes writes by the metrics, and what `/readyz` says.
+fn standing(broker: &Broker) -> (bool, bool, u16, Value) {
+    let metrics = broker.ask_admin("GET", "/metrics", "");
+    let is_one = |name: &str| metrics.text().contains(&format!("\n{name} 1\n"));
+    let ready = broker.ask_admin("GET", "/readyz", "");
+    let writable = ready.json()["store"]["writable"].clone();
+    (is_one("sidekey_store_up"), is_one("sidekey_store_writable"), ready.status, writable)
+}
 
 #[test]
 fn a_store_that_takes_no_writes_is_told_of_once() {
@@ -22,6 +32,7 @@ fn a_store_that_takes_no_writes_is_told_of_once() {
     runtime.block_on(server.up());
     broker.process.told("the store is back");
     broker.process.told("nothing can be written to the store");
+    assert_eq!(standing(&broker), (true, false, 200, false.into()));
     world.fail("/Messages.json", 1, 401, 20003);
     assert_eq!(broker.messages(&world, &token).header("sidekey-error"), Some("upstream_rejected_key"));
     // A try that could say it again.
@@ -33,6 +44,7 @@ fn a_store_that_takes_no_writes_is_told_of_once() {
         promoted.expect("SQL");
     });
     broker.process.told("the store takes writes again");
+    assert_eq!(standing(&broker), (true, true, 200, true.into()));
     assert_eq!(broker.ask_admin("POST", "/v1/teams", r#"{"name":"late"}"#).status, 201);
     // What could not be told then is told now.
     let state = || world.json(&["key", "list", "billing"])[0]["state"].clone();

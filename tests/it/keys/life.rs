@@ -101,3 +101,30 @@ fn a_list_of_many_pages_is_read_to_its_end() {
     assert_eq!(found["strangers"].as_array().map(Vec::len), Some(strangers.len()));
     assert_eq!((&found["missing"], &found["orphans"]), (&json!([]), &json!([])), "{sid}");
 }
+
+#[test]
+fn what_is_left_to_do_is_counted() {
+    let (world, sid) = with_key();
+    world.json(&["team", "create", "alerts"]);
+    let broker = world.serve();
+    let counted = |undeleted: u32, unsettled: u32| {
+        let wanted = [format!("\nsidekey_keys_undeleted {undeleted}\n"), format!("changes_unsettled {unsettled}\n")];
+        let is_so = || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let metrics = broker.ask_admin("GET", "/metrics", "");
+            wanted.iter().all(|line| metrics.text().contains(line))
+        };
+        assert!((0..200).any(|_| is_so()), "never {undeleted} and {unsettled}");
+    };
+    counted(0, 0);
+    // An old key within its grace is not counted.
+    let new = text(&world.json(&["key", "rotate", "billing"]), "sid");
+    assert_eq!(world.json(&["key", "list", "billing"])[1]["sid"], json!(sid));
+    world.fail(&format!("/Keys/{new}.json"), 1000, 403, 20403);
+    world.refused(&["key", "revoke", &new]);
+    counted(1, 0);
+    // It may have been made, and is looked for once more.
+    world.fail("/Keys.json", 1, 500, 20500);
+    world.refused(&["key", "create", "alerts"]);
+    counted(1, 1);
+}
