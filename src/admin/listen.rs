@@ -1,14 +1,14 @@
 //! Listening: HTTP/1.1 over TCP or a Unix socket, with ceilings on everything that a stranger could hold.
 
 use super::Parts;
-use super::answer::Answer;
+use super::answer::{Answer, Body};
 use super::dispatch::{admit, answer};
 use super::problem::Problem;
 use crate::net::{FOR_OWNER, bind_unix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -155,7 +155,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, parts: Arc<ArcS
     }
 }
 
-async fn respond(parts: Arc<Parts>, request: Request<Incoming>, proven: bool) -> Response<Full<Bytes>> {
+async fn respond(parts: Arc<Parts>, request: Request<Incoming>, proven: bool) -> Response<Body> {
     let outcome = async {
         let (head, body) = request.into_parts();
         let asked = admit(&parts, &head, proven)?;

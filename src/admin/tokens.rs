@@ -1,6 +1,6 @@
 //! `/v1/tokens` and a team's tokens.
 
-use super::answer::Answer;
+use super::answer::{Answer, Piece};
 use super::problem::Problem;
 use super::{Parts, input};
 use crate::authn::Token;
@@ -8,13 +8,47 @@ use crate::authn::token::named;
 use crate::ids::{TeamId, TokenId};
 use crate::keys::Life;
 use crate::keys::view::{IssuedView, TokenView, moment};
-use crate::store::NewToken;
+use crate::store::{NewToken, Store, TOKENS_PAGE, TokenRow};
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
 pub(super) async fn list(parts: &Parts, life: &Life, team: Option<&TeamId>) -> Result<Answer, Problem> {
     let now = parts.clock.unix_seconds();
-    let rows = life.store().tokens(team).await?;
-    let tokens: Vec<TokenView> = rows.iter().map(|row| TokenView::at(row, now)).collect();
-    Ok(Answer::json(200, &tokens))
+    let page = life.store().tokens_page(team, None).await?;
+    if page.len() < TOKENS_PAGE {
+        return Ok(Answer::json(200, &views(&page, now)));
+    }
+    let (pieces, body) = mpsc::channel(1);
+    tokio::spawn(send(life.store().clone(), team.cloned(), (page, now), pieces));
+    Ok(Answer::pieces(body))
+}
+
+fn views(rows: &[TokenRow], now: u64) -> Vec<TokenView> {
+    rows.iter().map(|row| TokenView::at(row, now)).collect()
+}
+
+/// Sends all tokens as one array, page by page as they are taken: the store is free in between. What can't be read cuts the
+/// answer off.
+async fn send(store: Store, team: Option<TeamId>, (mut page, now): (Vec<TokenRow>, u64), pieces: mpsc::Sender<Piece>) {
+    let mut mark = b'[';
+    while let Some(last) = page.last().cloned() {
+        let mut text = Answer::text_of(&views(&page, now));
+        // One array out of many: what begins and ends each of them goes.
+        text[0] = std::mem::replace(&mut mark, b',');
+        text.pop();
+        if pieces.send(Ok(text.into())).await.is_err() {
+            return;
+        }
+        page = match store.tokens_page(team.as_ref(), Some(&last)).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "a list of tokens was cut off");
+                let _ = pieces.send(Err(error)).await;
+                return;
+            }
+        };
+    }
+    let _ = pieces.send(Ok(Bytes::from_static(b"]"))).await;
 }
 
 pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {

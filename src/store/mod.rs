@@ -28,7 +28,7 @@ pub use entry::{Entry, Op, Step};
 pub use error::{Result, StoreError};
 pub use lock::KeysLock;
 pub use rows::{Change, KeyRow, KeyState, SealedKey, TeamRow, TokenRow};
-pub use tokens::NewToken;
+pub use tokens::{NewToken, TOKENS_PAGE};
 pub use watch::Watch;
 
 use crate::clock::Clock;

@@ -12,6 +12,9 @@ const COLUMNS: &str = "sha256, id, team, name, created_at, expires_at, revoked_a
 /// Longest name of a token, in bytes: a line in a list.
 const NAME_MAX: usize = 200;
 
+/// Tokens listed at once: a few megabytes.
+pub const TOKENS_PAGE: usize = 10_000;
+
 /// A token just made: what is kept of it.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -46,16 +49,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unknown`]: no such team.
     pub async fn tokens(&self, team: Option<&TeamId>) -> Result<Vec<TokenRow>> {
-        let mut tx = self.read().await?;
-        let Some(team) = team else {
-            let rows = tx.query(&format!("SELECT {COLUMNS} ORDER BY team, created_at, id"), vec![]).await?;
-            return rows.iter().map(read).collect();
-        };
-        if teams::one(&mut tx, team).await?.is_none() {
-            return Err(StoreError::unknown("team", team));
+        let mut all = self.tokens_page(team, None).await?;
+        while let Some(last) = all.last() {
+            let page = self.tokens_page(team, Some(last)).await?;
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page);
         }
-        let sql = format!("SELECT {COLUMNS} WHERE team = ?1 ORDER BY created_at, id");
-        tx.query(&sql, vec![team.as_str().into()]).await?.iter().map(read).collect()
+        Ok(all)
+    }
+
+    /// The same in pages of up to [`TOKENS_PAGE`], each after the last token of the one before; an empty one is the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: no such team.
+    pub async fn tokens_page(&self, team: Option<&TeamId>, after: Option<&TokenRow>) -> Result<Vec<TokenRow>> {
+        let mut tx = self.read().await?;
+        let (of, since, id) = after.map_or(("", 0, ""), |last| (last.team.as_str(), last.created_at, last.id.as_str()));
+        let (sql, of) = match team {
+            Some(team) if teams::one(&mut tx, team).await?.is_none() => return Err(StoreError::unknown("team", team)),
+            Some(team) => ("WHERE team = ?1 AND (created_at, id) > (?2, ?3) ORDER BY created_at, id", team.as_str()),
+            None => ("WHERE (team, created_at, id) > (?1, ?2, ?3) ORDER BY team, created_at, id", of),
+        };
+        let sql = format!("SELECT {COLUMNS} {sql} LIMIT {TOKENS_PAGE}");
+        tx.query(&sql, vec![of.into(), time(since), id.into()]).await?.iter().map(read).collect()
     }
 
     /// The token of this id.

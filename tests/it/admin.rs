@@ -71,6 +71,32 @@ fn a_probe_may_ask_by_head_and_another_method_is_told_what_there_is() {
 }
 
 #[test]
+fn a_long_list_of_tokens_is_one_array_in_many_pieces() {
+    let world = World::new();
+    for team in ["alerts", "billing"] {
+        world.json(&["team", "create", team]);
+    }
+    let file = rusqlite::Connection::open(world.folder().join("store.db")).expect("a store");
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+        INSERT INTO tokens (sha256, id, team, name, created_at)
+        SELECT randomblob(32), 'id' || i, CASE WHEN i % 2 THEN 'alerts' ELSE 'billing' END, '', i FROM n";
+    file.execute_batch(fill).expect("tokens");
+    let broker = world.serve();
+    for (path, first, count) in [("/v1/tokens", "id1", 25_000), ("/v1/teams/billing/tokens", "id2", 12_500)] {
+        let answer = broker.ask_admin("GET", path, "");
+        assert_eq!((answer.status, answer.header("transfer-encoding")), (200, Some("chunked")), "{path}");
+        let list = answer.json();
+        let list = list.as_array().expect("an array");
+        let ids: std::collections::HashSet<String> = list.iter().map(|token| text(token, "id")).collect();
+        assert_eq!((list.len(), ids.len(), text(&list[0], "id")), (count, count, first.to_owned()));
+        assert_eq!(text(&list[count - 1], "id"), "id25000", "{path}");
+    }
+    // What fits is whole.
+    assert!(broker.ask_admin("GET", "/v1/teams", "").header("content-length").is_some());
+    assert_eq!(broker.ask_admin("HEAD", "/v1/tokens", "").status, 200);
+}
+
+#[test]
 fn it_does_what_the_commands_do() {
     let world = World::new();
     let broker = world.serve();

@@ -3,7 +3,7 @@
 use super::{Place, team};
 use sidekey::config::StoreUrl;
 use sidekey::secret::Secret;
-use sidekey::store::{Catchup, Change, Store};
+use sidekey::store::{Catchup, Change, Store, TOKENS_PAGE, TokenRow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -85,4 +85,25 @@ async fn a_team_goes_with_all_its_tokens_at_once() {
     let gone = changes.iter().filter(|change| matches!(change, Change::TokenGone(_))).count();
     let named = changes.iter().any(|change| matches!(change, Change::TokenGone(digest) if *digest == first.sha256));
     assert!((gone, named) == (301, true) && matches!(changes.last(), Some(Change::TeamGone(_))), "{gone} {named}");
+}
+
+#[tokio::test]
+async fn many_tokens_are_listed_in_pages_and_in_their_order() {
+    let place = Place::postgres().await;
+    let store = place.store().await;
+    for name in ["alerts", "billing"] {
+        super::make_team(&store, name).await;
+    }
+    place
+        .meddle(
+            "INSERT INTO tokens (sha256, id, team, name, created_at) SELECT sha256(n::text::bytea), 'id' || n,
+             CASE WHEN n % 20 = 0 THEN 'alerts' ELSE 'billing' END, '', n / 7 FROM generate_series(1, 25000) AS n",
+        )
+        .await;
+    let all = store.tokens(None).await.expect("tokens");
+    let order = |row: &TokenRow| (row.team.clone(), row.created_at, row.id.to_string());
+    assert!(all.is_sorted_by_key(order) && all.len() == 25_000);
+    let billing = store.tokens(Some(&team("billing"))).await.expect("tokens");
+    assert_eq!(billing, all[1_250..]);
+    assert_eq!(store.tokens_page(None, None).await.expect("a page"), all[..TOKENS_PAGE]);
 }
