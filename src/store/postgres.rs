@@ -285,6 +285,10 @@ fn explain(error: &tokio_postgres::Error) -> StoreError {
     };
     let text = format!("{} ({})", answer.message(), answer.code().code());
     match *answer.code() {
+        // Its own words name who logs in.
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            StoreError::Unreachable(format!("the database refuses the login ({})", answer.code().code()))
+        }
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::ReadOnly(text),
         SqlState::INSUFFICIENT_PRIVILEGE => StoreError::ReadOnly(format!("{text}; {RIGHTS}")),
         SqlState::DISK_FULL => StoreError::Full(text),
