@@ -1,6 +1,7 @@
 //! Bodies of the admin API, read strictly: unknown names are errors, and every error says where.
 
 use super::problem::Problem;
+use crate::audit::Settings;
 use crate::config::{self, Kind, TeamPolicy};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use crate::keys::is_secret;
@@ -94,8 +95,8 @@ pub(super) struct Edit {
 }
 
 impl NewTeam {
-    /// The team that is asked for.
-    pub(super) fn row(self) -> Result<TeamRow, Problem> {
+    /// The team that is asked for, and what the audit says of it.
+    pub(super) fn row(self) -> Result<(TeamRow, Settings), Problem> {
         let name = TeamId::parse(&self.name);
         let name = name.ok_or_else(|| Problem::invalid(format!("name: {}", TeamId::RULE)))?;
         let mut row = TeamRow::new(name);
@@ -108,8 +109,13 @@ impl NewTeam {
             grants: self.grants,
             rotate_every: self.rotate_every,
         };
-        change.check()?.apply(&mut row);
-        Ok(row)
+        let (edit, mut said) = (change.check()?, Settings::of(&row.name));
+        if row.kind == Kind::Master {
+            said.set("kind", "master");
+        }
+        edit.say(&mut said);
+        edit.apply(&mut row);
+        Ok((row, said))
     }
 }
 
@@ -151,9 +157,32 @@ impl TeamChange {
 }
 
 impl Edit {
-    /// Whether it refuses the team's callers from now on.
-    pub(super) fn disables(&self) -> bool {
-        self.disabled == Some(true)
+    /// Says what is named, for the audit.
+    pub(super) fn say(&self, said: &mut Settings) {
+        if let Some(disabled) = self.disabled {
+            said.set("disabled", disabled);
+        }
+        if let Some(accounts) = &self.accounts {
+            said.list("accounts", accounts);
+        }
+        if let Some(policy) = &self.policy {
+            for (name, list) in [("open", &policy.open), ("allow", &policy.allow), ("deny", &policy.deny)] {
+                said.list(name, list);
+            }
+        }
+        if let Some(permissions) = &self.key_permissions {
+            said.list("key_permissions", permissions);
+        }
+        match &self.grants {
+            Given::Absent => {}
+            Given::Null => said.set("grants", "all"),
+            Given::Is(grants) => said.list("grants", grants),
+        }
+        match &self.rotate_every {
+            Given::Absent => {}
+            Given::Null => said.set("rotate_every", "default"),
+            Given::Is(every) => said.set("rotate_every", format_args!("{}s", every.as_secs())),
+        }
     }
 
     /// Makes the change.

@@ -21,14 +21,12 @@ pub(super) async fn show(parts: &Parts, life: &Life, sid: &str) -> Result<Answer
 
 pub(super) async fn make(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, order) = (input::team(team)?, input::read::<input::NewKey>(body)?.order()?);
+    parts.must_have_effect(&team)?;
     let key = match order {
-        KeyOrder::Create => {
-            parts.record("key.create", team.as_str(), "asked").await?;
-            life.create(&team).await?
-        }
+        KeyOrder::Create => parts.recorded("key.create", team.as_str(), life.create(&team)).await?,
         KeyOrder::Import { sid, secret, restricted } => {
-            parts.record("key.import", &format!("{sid} of {team}"), "asked").await?;
-            life.import(&team, sid, &secret, restricted).await?
+            let subject = format!("{sid} of {team}");
+            parts.recorded("key.import", &subject, life.import(&team, sid, &secret, restricted)).await?
         }
     };
     Ok(Answer::json(201, &KeyView::at(&key, parts.clock.unix_seconds())))
@@ -37,22 +35,21 @@ pub(super) async fn make(parts: &Parts, life: &Life, team: &str, body: &[u8]) ->
 pub(super) async fn rotate(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, asked) = (input::team(team)?, input::read::<input::Rotation>(body)?);
     let grace = asked.grace.map_or(Ok(DEFAULT_GRACE), |text| input::duration("grace", &text))?;
-    parts.record("key.rotate", team.as_str(), "asked").await?;
-    let (key, _) = life.rotate(&team, grace).await?;
+    parts.must_have_effect(&team)?;
+    let (key, _) = parts.recorded("key.rotate", team.as_str(), life.rotate(&team, grace)).await?;
     Ok(Answer::json(200, &KeyView::at(&key, parts.clock.unix_seconds())))
 }
 
 pub(super) async fn revoke(parts: &Parts, life: &Life, sid: &str) -> Result<Answer, Problem> {
     let sid = input::sid(sid)?;
-    parts.record("key.revoke", sid.as_str(), "asked").await?;
-    life.revoke(&sid).await?;
+    parts.recorded("key.revoke", sid.as_str(), life.revoke(&sid)).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn reconcile(parts: &Parts, life: &Life, body: &[u8]) -> Result<Answer, Problem> {
     let asked = input::read::<input::Reconciliation>(body)?;
-    if asked.delete_orphans {
-        parts.record("key.reconcile", "orphans", "asked").await?;
-    }
-    Ok(Answer::json(200, &Difference::from(&life.reconcile(asked.delete_orphans).await?)))
+    let work = life.reconcile(asked.delete_orphans);
+    let found =
+        if asked.delete_orphans { parts.recorded("key.reconcile", "orphans", work).await? } else { work.await? };
+    Ok(Answer::json(200, &Difference::from(&found)))
 }

@@ -1,8 +1,8 @@
 //! The admin API: health and metrics for machines, `/v1/…` for operators.
 //!
 //! What the commands do, as JSON. One table ([`routes`]) says what there is; the router and the OpenAPI document are both
-//! made from it. Every change is recorded in the audit before it is made; where records are required and can't be kept,
-//! it is refused.
+//! made from it. Every change is recorded in the audit before it is made, and what came of it after; where records are
+//! required and can't be kept, it is refused.
 
 mod answer;
 mod audit;
@@ -29,6 +29,7 @@ use crate::ids::TeamId;
 use crate::keys::{Health, Life};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
+use problem::Problem;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -60,15 +61,33 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Writes what is about to be done, or what came of it, into the audit.
+    /// Refuses a change of the store's team that would have no effect, since the config file declares the team too.
+    fn must_have_effect(&self, name: &TeamId) -> Result<(), Problem> {
+        if !self.declared.contains(name) {
+            return Ok(());
+        }
+        let told = "is declared in the config file, which is heard before the store: change it there";
+        Err(Problem::new(409, "declared", format!("team \"{name}\" {told}")))
+    }
+
+    /// Does it, recorded before and after: that it was asked for, and what came of it.
     ///
     /// # Errors
-    /// It can't be kept, and `audit.mode` is `required`.
-    async fn record(&self, action: &str, subject: &str, result: &str) -> Result<(), problem::Problem> {
-        match self.trail.admin_record("admin", action, subject, result).await {
-            Ok(()) => Ok(()),
-            Err(_) if self.audit.mode == AuditMode::BestEffort => Ok(()),
-            Err(_) => Err(problem::Problem::audit_unavailable()),
+    /// That of `work`; or it can't be recorded, `audit.mode` is `required`, and it was not done.
+    async fn recorded<T, E: ToString + Into<Problem>>(
+        &self,
+        action: &str,
+        subject: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Problem> {
+        let asked = self.trail.admin_record("admin", action, subject, "asked").await;
+        if asked.is_err() && self.audit.mode == AuditMode::Required {
+            return Err(Problem::audit_unavailable());
         }
+        let outcome = work.await;
+        let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+        // It has happened, recorded or not.
+        let _ = self.trail.admin_record("admin", action, subject, &result).await;
+        outcome.map_err(Into::into)
     }
 }

@@ -53,6 +53,7 @@ async fn send(store: Store, team: Option<TeamId>, (mut page, now): (Vec<TokenRow
 
 pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, asked) = (input::team(team)?, input::read::<input::NewToken>(body)?);
+    parts.must_have_effect(&team)?;
     let expires = asked.expires.map(|text| input::duration("expires", &text)).transpose()?;
     let expires_at = expires.map(|expires| life.store().now().saturating_add(expires.as_secs()));
     let made = Token::generate();
@@ -63,8 +64,8 @@ pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -
         name: asked.name.clone().unwrap_or_default(),
         expires_at,
     };
-    parts.record("token.issue", &format!("{} of {team}", made.id()), "asked").await?;
-    life.store().add_tokens(vec![new]).await?;
+    let subject = format!("{} of {team}", made.id());
+    parts.recorded("token.issue", &subject, life.store().add_tokens(vec![new])).await?;
     let issued = IssuedView {
         id: made.id().to_string(),
         team: team.to_string(),
@@ -88,7 +89,6 @@ pub(super) async fn show(parts: &Parts, life: &Life, id: &str) -> Result<Answer,
 
 pub(super) async fn revoke(parts: &Parts, life: &Life, id: &str) -> Result<Answer, Problem> {
     let id = known(id)?;
-    parts.record("token.revoke", id.as_str(), "asked").await?;
-    let row = life.store().revoke_token(&id).await?;
+    let row = parts.recorded("token.revoke", id.as_str(), life.store().revoke_token(&id)).await?;
     Ok(Answer::json(200, &TokenView::at(&row, parts.clock.unix_seconds())))
 }

@@ -5,7 +5,7 @@
 
 use super::batch::{Batch, Kind, NOBODY};
 use super::chain::Head;
-use super::line::{self, MAX_TEXT, Stamp, key};
+use super::line::{self, MAX_PATH, MAX_TEXT, Stamp, key};
 use crate::secret::Secret;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -121,7 +121,7 @@ impl Control {
         self.plain(now, |out| {
             line::plain(out, key!("phase"), Some(b"admin"));
             for (name, value) in fields {
-                line::named_text(out, name, value.as_bytes());
+                line::text(out, &format!(",\"{name}\":\""), Some(value.as_bytes()), MAX_PATH);
             }
         })
     }

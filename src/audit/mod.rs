@@ -12,6 +12,7 @@
 
 mod batch;
 mod chain;
+mod change;
 mod control;
 mod core;
 mod facts;
@@ -41,6 +42,7 @@ pub mod verify;
 mod waiters;
 mod warden;
 
+pub use change::Settings;
 pub use control::public_key;
 pub use facts::{Denial, Facts, Outcome, Peer};
 pub use health::{Counts, Trouble};

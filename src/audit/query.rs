@@ -1,5 +1,6 @@
 //! Searches a trail: which records, by whom, on what.
 
+use super::change::Settings;
 use super::private::Private;
 use super::rotate::{is_older, rotated};
 use super::scan::{Pattern, is_record, scan};
@@ -149,8 +150,10 @@ impl Query {
         }
         if let Some(team) = &self.team {
             // As subjects of admin records name a team.
+            let with_settings = field("subject", &Settings::prefix(team));
             let subjects = [
                 field("subject", team.as_str()),
+                with_settings.trim_end_matches('"').to_owned(),
                 format!(" of {team}\""),
                 format!(" of {team}, instead of "),
                 format!(" of {team}'s key\""),

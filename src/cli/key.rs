@@ -1,6 +1,6 @@
 //! `sidekey key`: the Twilio keys that teams act with.
 
-use super::stored::{table, with_life, with_store};
+use super::stored::{Change, table, with_life, with_life_record, with_store};
 use super::{Context, Failure, value};
 use crate::clock::Clock;
 use crate::ids::{KeySid, TeamId};
@@ -78,40 +78,42 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Create { team } => {
-            let key = with_life(context, Some(("key.create", team.as_str())), async |life| {
+            let key = with_life_record(context, Change::new("key.create", team.as_str()).of(&team), async |life| {
                 life.retire_due().await?;
-                Ok(life.create(&team).await?)
+                life.create(&team).await
             })?;
             context.print(&KeyBrief::from(&key), || format!("created key {} for team {team}\n", key.sid))
         }
         Command::Import { team, sid, secret_file, restricted } => {
             let secret = read_secret(&secret_file)?;
-            let import = async |life: Life| Ok(life.import(&team, sid, &secret, restricted).await?);
-            let key = with_life(context, Some(("key.import", &format!("{sid} of {team}"))), import)?;
+            let import = async |life: Life| life.import(&team, sid, &secret, restricted).await;
+            let subject = format!("{sid} of {team}");
+            let key = with_life_record(context, Change::new("key.import", &subject).of(&team), import)?;
             context.print(&KeyBrief::from(&key), || format!("imported key {sid} for team {team}\n"))
         }
         Command::List { team } => list(team.as_ref(), context),
         Command::Rotate { team, grace } => rotate(&team, grace.unwrap_or(DEFAULT_GRACE), context),
         Command::Revoke { sid } => {
-            with_life(context, Some(("key.revoke", sid.as_str())), async |life| Ok(life.revoke(&sid).await?))?;
+            with_life_record(context, Change::new("key.revoke", sid.as_str()), async |life| life.revoke(&sid).await)?;
             let gone = serde_json::json!({ "sid": sid.as_str(), "revoked": true });
             context.print(&gone, || format!("revoked key {sid}\n"))
         }
         Command::Reconcile { delete_orphans } => {
-            let asked = delete_orphans.then_some(("key.reconcile", "orphans"));
-            let found = with_life(context, asked, async |life| {
-                if delete_orphans {
+            let found = if delete_orphans {
+                with_life_record(context, Change::new("key.reconcile", "orphans"), async |life| {
                     life.retire_due().await?;
-                }
-                Ok(life.reconcile(delete_orphans).await?)
-            })?;
+                    life.reconcile(true).await
+                })?
+            } else {
+                with_life(context, async |life| life.reconcile(false).await)?
+            };
             context.print(&Difference::from(&found), || describe(&Difference::from(&found)))
         }
     }
 }
 
 fn rotate(team: &TeamId, grace: Duration, context: &Context) -> Result<(), Failure> {
-    let key = with_life(context, Some(("key.rotate", team.as_str())), async |life| {
+    let key = with_life_record(context, Change::new("key.rotate", team.as_str()).of(team), async |life| {
         life.retire_due().await?;
         let (key, entry) = life.rotate(team, grace).await?;
         if grace <= PATIENCE {

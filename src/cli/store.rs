@@ -1,6 +1,6 @@
 //! `sidekey store`: the store itself.
 
-use super::stored::{recorded, with_config};
+use super::stored::{Change, recorded, with_config};
 use super::{Context, Failure};
 use crate::config::RootKey;
 use crate::secret::Secret;
@@ -22,7 +22,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     with_config(context, async |store, config| {
         let old = config.store.as_ref().map(|settings| &settings.root_key);
         let old = old.ok_or_else(|| Failure::failed("the store has no root key"))?;
-        recorded(store, config, ("store.rekey", "root key"), async |store| store.rekey(old, new_root_key).await).await
+        recorded(config, Change::new("store.rekey", "root key"), store.rekey(old, new_root_key)).await
     })?;
     let path = context.path().display().to_string();
     context.print(&serde_json::json!({ "rekeyed": true }), || {

@@ -17,72 +17,92 @@ pub(super) fn with_store<T>(
     with_config(context, async |store, _| work(store).await)
 }
 
-/// The same with the life of keys: it speaks to the upstream, and records what it does. `asked`, action and subject of a
-/// change, is recorded before: what can't be recorded is not done.
+/// A change of the store, as the audit names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    action: &'a str,
+    subject: &'a str,
+    team: Option<&'a TeamId>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) const fn new(action: &'a str, subject: &'a str) -> Self {
+        Self { action, subject, team: None }
+    }
+
+    /// It is one of this team, and has no effect where the config file declares the team too, since the file is heard: it is
+    /// refused, for nobody is to think a team disabled that is not.
+    pub(super) const fn of(self, team: &'a TeamId) -> Self {
+        Self { team: Some(team), ..self }
+    }
+
+    fn must_have_effect(&self, context: &Context, config: &Config) -> Result<(), Failure> {
+        let Some(name) = self.team.filter(|name| declares(config, name)) else { return Ok(()) };
+        let file = context.path().display();
+        let told = format!("team \"{name}\" is declared in {file} already, which is heard before the store");
+        Err(Failure::failed(format!("{told}: change it there")))
+    }
+}
+
+/// Whether the config file declares this team, so that the store's is not heard.
+pub(super) fn declares(config: &Config, name: &TeamId) -> bool {
+    config.teams.iter().any(|team| team.name == *name)
+}
+
+/// The same with the life of keys: it speaks to the upstream, and records what it does.
 pub(super) fn with_life<T>(
     context: &Context,
-    asked: Option<(&str, &str)>,
-    work: impl AsyncFnOnce(Life) -> Result<T, Failure>,
+    work: impl AsyncFnOnce(Life) -> Result<T, LifeError>,
+) -> Result<T, Failure> {
+    with_config(context, async |store, config| Ok(work(life(store, config)).await?))
+}
+
+/// The same, recorded as with [`with_record`].
+pub(super) fn with_life_record<T>(
+    context: &Context,
+    change: Change<'_>,
+    work: impl AsyncFnOnce(Life) -> Result<T, LifeError>,
 ) -> Result<T, Failure> {
     with_config(context, async |store, config| {
-        let trail = Trail::visit(&config.audit, Clock::system());
-        if let Some(asked) = asked {
-            record_asked(&trail, config, asked).await?;
-        }
-        work(Life::new(store, &config.upstream, Clock::system(), Some(trail))).await
+        change.must_have_effect(context, config)?;
+        recorded(config, change, work(life(store, config))).await
     })
 }
 
-async fn record_asked(trail: &Trail, config: &Config, (action, subject): (&str, &str)) -> Result<(), Failure> {
-    let asked = trail.admin_record("", action, subject, "asked").await;
-    if asked.is_err() && config.audit.mode == AuditMode::Required {
-        return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
-    }
-    Ok(())
+/// What changes keys of this store.
+pub(super) fn life(store: Store, config: &Config) -> Life {
+    let trail = Trail::visit(&config.audit, Clock::system());
+    Life::new(store, &config.upstream, Clock::system(), Some(trail))
 }
 
 /// Runs `work` on the store and records it in the audit, before and after: what can't be recorded is not done.
 pub(super) fn with_record<T>(
     context: &Context,
-    action: &str,
-    subject: &str,
-    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
-) -> Result<T, Failure> {
-    with_config(context, async |store, config| recorded(store, config, (action, subject), work).await)
-}
-
-/// The same for a change of a team that has no effect where the config file declares the team too, since the file is
-/// heard: it is refused, for nobody is to think a team disabled that is not.
-pub(super) fn with_team_record<T>(
-    context: &Context,
-    action: &str,
-    name: &TeamId,
+    change: Change<'_>,
     work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
     with_config(context, async |store, config| {
-        if config.teams.iter().any(|team| team.name == *name) {
-            let file = context.path().display();
-            let told = format!("team \"{name}\" is declared in {file} already, which is heard before the store");
-            return Err(Failure::failed(format!("{told}: change it there")));
-        }
-        recorded(store, config, (action, name.as_str()), work).await
+        change.must_have_effect(context, config)?;
+        recorded(config, change, work(store)).await
     })
 }
 
-/// Does it, recorded before and after.
-pub(super) async fn recorded<T>(
-    store: Store,
+/// Does it, recorded before and after: that it was asked for, and what came of it.
+pub(super) async fn recorded<T, E: ToString + Into<Failure>>(
     config: &Config,
-    (action, subject): (&str, &str),
-    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+    Change { action, subject, .. }: Change<'_>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     let trail = Trail::visit(&config.audit, Clock::system());
-    record_asked(&trail, config, (action, subject)).await?;
-    let outcome = work(store).await;
+    let asked = trail.admin_record("", action, subject, "asked").await;
+    if asked.is_err() && config.audit.mode == AuditMode::Required {
+        return Err(Failure::failed("nothing was done: the audit can't be written (audit.mode is \"required\")"));
+    }
+    let outcome = work.await;
     let result = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
     // It has happened, recorded or not.
     let _ = trail.admin_record("", action, subject, &result).await;
-    Ok(outcome?)
+    outcome.map_err(Into::into)
 }
 
 /// The same with the config at hand.

@@ -1,10 +1,10 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
-use super::stored::{table, with_life, with_record, with_store, with_team_record};
+use super::stored::{Change, declares, life, recorded, table, with_config, with_record, with_store};
 use super::{Context, Failure, value};
+use crate::audit;
 use crate::config::{Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
-use crate::keys::Life;
 use crate::keys::view::{TeamBrief, TeamFull};
 use crate::policy::rules::{self, Idle};
 use crate::store::{Store, TeamRow};
@@ -102,6 +102,26 @@ impl Settings {
         Err(Failure::failed(format!("nothing was done: {}; {}", told.join("; "), rules::MEND)))
     }
 
+    /// Says what is named, for the audit.
+    fn say(&self, said: &mut audit::Settings) {
+        let lists = [
+            ("open", &self.open),
+            ("allow", &self.allow),
+            ("deny", &self.deny),
+            ("key_permissions", &self.key_permissions),
+            ("grants", &self.grants),
+        ];
+        if !self.accounts.is_empty() {
+            said.list("accounts", &self.accounts);
+        }
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            said.list(name, list.iter().filter(|item| !item.is_empty()));
+        }
+        if let Some(every) = self.rotate_every {
+            said.set("rotate_every", format_args!("{}s", every.as_secs()));
+        }
+    }
+
     /// Puts what is named into a team.
     fn apply(&self, team: &mut TeamRow) {
         if !self.accounts.is_empty() {
@@ -141,14 +161,21 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             team.kind = if master { Kind::Master } else { Kind::Standard };
             settings.apply(&mut team);
             let name = team.name.clone();
-            let made = with_team_record(context, "team.create", &name, async |store| store.create_team(team).await)?;
+            let mut said = audit::Settings::of(&name);
+            if master {
+                said.set("kind", "master");
+            }
+            settings.say(&mut said);
+            let change = Change::new("team.create", said.as_str()).of(&name);
+            let made = with_record(context, change, async |store| store.create_team(team).await)?;
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
             settings.check()?;
-            let change = |team: &mut TeamRow| settings.apply(team);
-            let work = async |store: Store| store.change_team(&name, change).await;
-            let team = with_record(context, "team.change", name.as_str(), work)?;
+            let work = async |store: Store| store.change_team(&name, |team| settings.apply(team)).await;
+            let mut said = audit::Settings::of(&name);
+            settings.say(&mut said);
+            let team = with_record(context, Change::new("team.change", said.as_str()).of(&name), work)?;
             context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
         }
         Command::List => list(context),
@@ -158,13 +185,22 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
         }
         Command::Disable { name } => disable(&name, true, context),
         Command::Enable { name } => disable(&name, false, context),
-        Command::Delete { name } => {
-            let delete = async |life: Life| Ok(life.delete_team(&name).await?);
-            with_life(context, Some(("team.delete", name.as_str())), delete)?;
-            let gone = serde_json::json!({ "name": name.as_str(), "deleted": true });
-            context.print(&gone, || format!("deleted team {name}\n"))
-        }
+        Command::Delete { name } => delete(&name, context),
     }
+}
+
+fn delete(name: &TeamId, context: &Context) -> Result<(), Failure> {
+    with_config(context, async |store, config| {
+        let life = life(store, config);
+        recorded(config, Change::new("team.delete", name.as_str()), life.delete_team(name)).await?;
+        if declares(config, name) {
+            let file = context.path().display();
+            tracing::warn!("only the store's team \"{name}\" is deleted: the one that {file} declares stays");
+        }
+        Ok(())
+    })?;
+    let gone = serde_json::json!({ "name": name.as_str(), "deleted": true });
+    context.print(&gone, || format!("deleted team {name}\n"))
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
@@ -177,11 +213,7 @@ fn list(context: &Context) -> Result<(), Failure> {
 fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
     let (action, word) = if disabled { ("team.disable", "disabled") } else { ("team.enable", "enabled") };
     let work = async |store: Store| store.set_team_disabled(name, disabled).await;
-    let team = if disabled {
-        with_team_record(context, action, name, work)?
-    } else {
-        with_record(context, action, name.as_str(), work)?
-    };
+    let team = with_record(context, Change::new(action, name.as_str()).of(name), work)?;
     context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }
 

@@ -1,6 +1,6 @@
 //! `sidekey token`: the tokens that teams present.
 
-use super::stored::{table, with_record, with_store};
+use super::stored::{Change, table, with_record, with_store};
 use super::{Context, Failure, value};
 use crate::authn::Token;
 use crate::authn::token::named;
@@ -61,7 +61,7 @@ fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: 
     let made = Token::generate();
     let (id, team_, name_) = (made.id(), team.clone(), name.unwrap_or_default().to_owned());
     let subject = format!("{id} of {team}");
-    let rows = with_record(context, "token.issue", &subject, async |store| {
+    let rows = with_record(context, Change::new("token.issue", &subject).of(team), async |store| {
         let expires_at = expires.map(|expires| store.now().saturating_add(expires.as_secs()));
         store.add_tokens(vec![NewToken { id, team: team_, sha256: made.digest(), name: name_, expires_at }]).await
     })?;
@@ -97,7 +97,8 @@ fn list(team: Option<&TeamId>, context: &Context) -> Result<(), Failure> {
 fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
     let neither = "no such token: this is neither an id, as `token list` shows it, nor a whole token";
     let id = named(text).ok_or_else(|| Failure::failed(neither))?;
-    let row = with_record(context, "token.revoke", id.as_str(), async |store| store.revoke_token(&id).await)?;
+    let row =
+        with_record(context, Change::new("token.revoke", id.as_str()), async |store| store.revoke_token(&id).await)?;
     let now = Clock::system().unix_seconds();
     context.print(&TokenView::at(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
 }

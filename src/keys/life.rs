@@ -114,6 +114,8 @@ impl Life {
         if !self.rotations_due(every).await?.iter().any(|(due, _)| due == team) {
             return Ok(None);
         }
+        // What would be refused at once is not asked for.
+        self.upstream().keys()?;
         self.ask("key.rotate", team.as_str()).await?;
         let entry = self.replace_held(&lock, Op::Rotate, team, grace).await?;
         self.new_key(&entry).await.map(Some)

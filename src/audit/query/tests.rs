@@ -91,7 +91,9 @@ fn acts_are_found_by_the_team_and_the_key_that_they_are_about() {
     let trail = Trail::open(&config, 1, Clock::system()).expect("opens");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let rotated = format!("SK00000000000000000000000000000003 of billing, instead of {KEY}");
-    let subjects = ["billing", "t1 of billing", "change 3 of billing's key", &rotated, "billing2", "billing of other"];
+    let opened = "billing: open=[api:Tokens:create]";
+    let own = ["billing", opened, "t1 of billing", "change 3 of billing's key", &rotated];
+    let subjects = own.into_iter().chain(["billing2", "billing2: deny=[]", "billing of other"]);
     runtime.block_on(async {
         for subject in subjects {
             trail.admin_record("sidekey", "test", subject, "done").await.expect("kept");
@@ -99,7 +101,7 @@ fn acts_are_found_by_the_team_and_the_key_that_they_are_about() {
     });
     trail.close();
     let of_team = Query { team: TeamId::parse("billing"), ..Query::default() };
-    assert_eq!(found(&config, &of_team), ["intent1", "outcome1", "admin", "admin", "admin", "admin"]);
+    assert_eq!(found(&config, &of_team), ["intent1", "outcome1", "admin", "admin", "admin", "admin", "admin"]);
     let of_key = Query { key: KeySid::parse(KEY), ..Query::default() };
     assert_eq!(found(&config, &of_key), ["intent1", "outcome1", "admin"]);
     assert_eq!(found(&config, &Query { phase: Some("admin".into()), ..of_key }), ["admin"]);

@@ -48,14 +48,19 @@ fn teams_of_the_file_come_and_go_while_a_store_is_in_use() {
     broker.until(&world, &token[0], 401);
     broker.until(&world, &stored, 401);
     broker.until(&world, &token[1], 502);
+    // Issued with a config that does not declare the team.
     let later = world.token("billing");
-    for action in ["create", "disable"] {
+    for action in ["create", "disable", "enable"] {
         let told = world.refused(&["team", action, "billing", "--config", "broker-0.toml"]);
         assert!(told.contains("\"billing\" is declared in") && told.contains("change it there"), "{told}");
     }
-    for (method, path, body) in
-        [("POST", "/v1/teams", r#"{"name":"billing"}"#), ("PATCH", "/v1/teams/billing", r#"{"disabled":true}"#)]
-    {
+    for (method, path, body) in [
+        ("POST", "/v1/teams", r#"{"name":"billing"}"#),
+        ("PATCH", "/v1/teams/billing", r#"{"disabled":false}"#),
+        ("POST", "/v1/teams/billing/tokens", ""),
+        ("POST", "/v1/teams/billing/keys", ""),
+        ("POST", "/v1/teams/billing/rotate", ""),
+    ] {
         let refused = broker.ask_admin(method, path, body);
         assert_eq!((refused.status, text(&refused.json(), "reason")), (409, "declared".to_owned()), "{method}");
     }

@@ -1,0 +1,99 @@
+//! What commands that change the store leave in the audit, and what they refuse.
+
+use crate::support::world::World;
+use serde_json::Value;
+use std::path::Path;
+
+/// `action: subject: result` of the records that commands have left for the broker of this config, oldest first.
+fn left(folder: &Path) -> Vec<String> {
+    let mut files: Vec<_> = std::fs::read_dir(folder.join(".audit.jsonl.inbox"))
+        .expect("commands left something")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    let record = |path: &_| serde_json::from_slice(&std::fs::read(path).expect("a record")).expect("JSON");
+    let text = |record: &Value| {
+        let word = |name: &str| record[name].as_str().expect("a text").to_owned();
+        format!("{}: {}: {}", word("action"), word("subject"), word("result"))
+    };
+    files.iter().map(record).map(|record: Value| text(&record)).collect()
+}
+
+/// A team of the config file, whose key the upstream doesn't know.
+fn declare(world: &World, name: &str) {
+    let file = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    let team = format!(
+        "[[team]]\nname = \"{name}\"\ntoken_sha256 = [\"{}\"]\n\
+         key = {{ sid = \"SK00000000000000000000000000000001\", secret = \"env:MASTER\" }}\n",
+        "0".repeat(64)
+    );
+    std::fs::write(file, config + &team).expect("writable");
+}
+
+#[test]
+fn what_was_refused_is_recorded_as_such() {
+    let world = World::new();
+    world.json(&["team", "create", "billing"]);
+    for (command, record) in [
+        (&["key", "rotate", "billing"][..], "key.rotate: billing: "),
+        (&["key", "create", "nobody"], "key.create: nobody: no team"),
+        (
+            &["key", "revoke", "SK00000000000000000000000000000009"],
+            "key.revoke: SK00000000000000000000000000000009: no key",
+        ),
+        (&["team", "delete", "nobody"], "team.delete: nobody: no team"),
+    ] {
+        world.refused(command);
+        let last = left(world.folder()).pop().expect("a record");
+        assert!(last.starts_with(record) && !last.ends_with(": asked"), "{command:?}: {last}");
+    }
+    world.fail("/Keys.json", 1, 500, 20500);
+    world.refused(&["key", "reconcile", "--delete-orphans"]);
+    let last = left(world.folder()).pop().expect("a record");
+    assert!(last.starts_with("key.reconcile: orphans: ") && last.contains("500"), "{last}");
+    world.json(&["team", "delete", "billing"]);
+    assert_eq!(left(world.folder()).pop().as_deref(), Some("team.delete: billing: done"));
+}
+
+#[test]
+fn what_of_a_team_is_changed_is_recorded() {
+    let world = World::new();
+    let account = "AC00000000000000000000000000000002";
+    world.json(&["team", "create", "billing", "--deny", "api:Calls:*", "--account", account]);
+    world.json(&["team", "set", "billing", "--deny", "", "--rotate-every", "1d"]);
+    world.json(&["team", "create", "platform", "--master"]);
+    let records = left(world.folder());
+    for record in [
+        format!("team.create: billing: accounts=[{account}], deny=[api:Calls:*]: done"),
+        "team.change: billing: deny=[], rotate_every=86400s: done".to_owned(),
+        "team.create: platform: kind=master: done".to_owned(),
+    ] {
+        assert!(records.contains(&record), "{record}: {records:?}");
+    }
+}
+
+#[test]
+fn what_would_have_no_effect_on_a_team_of_the_file_is_refused() {
+    let world = World::new();
+    world.json(&["team", "create", "billing"]);
+    let stranger = world.upstream.key(sidekey::sandbox::KeyKind::Standard);
+    std::fs::write(world.folder().join("secret"), &stranger.1).expect("writable");
+    declare(&world, "billing");
+    for command in [
+        &["team", "set", "billing", "--deny", "api:Calls:*"][..],
+        &["team", "enable", "billing"],
+        &["team", "disable", "billing"],
+        &["token", "issue", "billing"],
+        &["key", "create", "billing"],
+        &["key", "import", "billing", "--sid", &stranger.0, "--secret-file", "secret"],
+        &["key", "rotate", "billing"],
+    ] {
+        let told = world.refused(command);
+        assert!(told.contains("team \"billing\" is declared in sidekey.toml already"), "{command:?}: {told}");
+    }
+    assert_eq!(world.json(&["key", "list"]), serde_json::json!([]));
+    let told = world.run(&["team", "delete", "billing"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stderr.contains("the one that sidekey.toml declares stays"), "{told:?}");
+}
