@@ -146,6 +146,8 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
         ("sidekey_audit_lost_total", "Audit lines given up.", counts.lost),
         ("sidekey_log_lost_total", "Lines of the log that stderr did not take.", log::lost()),
     ];
+    let refused = "Requests to the admin API without a valid token.";
+    metric(&mut text, "sidekey_admin_refused_total", refused, parts.refusals.total());
     for (name, help, value) in counters {
         metric(&mut text, name, help, value);
     }

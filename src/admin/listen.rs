@@ -3,6 +3,7 @@
 use super::Parts;
 use super::answer::{Answer, Body};
 use super::dispatch::{admit, answer};
+use super::patient::Patient;
 use super::problem::Problem;
 use crate::net::{FOR_OWNER, bind_unix};
 use arc_swap::ArcSwap;
@@ -30,7 +31,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// Bytes of a body: a team with a long policy has a few thousand.
 const MAX_BODY: usize = 64 << 10;
 
-/// How long a head, and how long a body, may take to arrive.
+/// How long a head, and how long a body, may take to arrive, and how long an answer may wait for its caller to take some of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The admin API of one broker.
@@ -52,7 +53,8 @@ impl AdminHandle {
 
     /// Works on these from now on.
     pub fn adopt(&self, parts: Parts) {
-        self.0.store(Arc::new(parts));
+        let refusals = Arc::clone(&self.0.load().refusals);
+        self.0.store(Arc::new(Parts { refusals, ..parts }));
     }
 }
 
@@ -78,7 +80,11 @@ impl Admin {
 
     /// Answers until it is dropped.
     pub async fn serve(self) {
-        serve(self.handle, |context| self.listener.poll_accept(context).map_ok(|(stream, _)| (stream, false))).await;
+        let accept = |context: &mut Context<'_>| {
+            let caller = |peer: SocketAddr| Caller { proven: false, peer: peer.to_string().into() };
+            self.listener.poll_accept(context).map_ok(|(stream, peer)| (stream, caller(peer)))
+        };
+        serve(self.handle, accept).await;
     }
 }
 
@@ -103,16 +109,26 @@ impl AdminSocket {
         let accept = |context: &mut Context<'_>| {
             self.listener.poll_accept(context).map_ok(|(stream, _)| {
                 // The kernel's word, taken when the peer connected. Whoever is neither needs the token.
-                let proven = stream.peer_cred().is_ok_and(|peer| is_operator(peer.uid()));
-                (stream, proven)
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                let peer = uid.map_or_else(|| "unix".to_owned(), |uid| format!("unix, uid {uid}"));
+                (stream, Caller { proven: uid.is_some_and(is_operator), peer: peer.into() })
             })
         };
         serve(self.handle, accept).await;
     }
 }
 
-/// Answers whoever connects; `accept` gives a stream, and whether its peer is proof enough.
-async fn serve<S>(handle: AdminHandle, mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, bool)>>)
+/// Who is on a connection.
+#[derive(Clone, Debug)]
+struct Caller {
+    /// Whether that is proof enough.
+    proven: bool,
+    /// As the audit names it.
+    peer: Arc<str>,
+}
+
+/// Answers whoever connects.
+async fn serve<S>(handle: AdminHandle, mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -120,10 +136,10 @@ where
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match poll_fn(&mut accept).await {
-            Ok((stream, proven)) => {
+            Ok((stream, caller)) => {
                 let parts = handle.0.clone();
                 tokio::spawn(async move {
-                    connection(stream, parts, proven).await;
+                    connection(stream, parts, caller).await;
                     drop(slot);
                 });
             }
@@ -142,23 +158,26 @@ fn is_operator(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Serves one connection; `proven`: who asks is known already.
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, parts: Arc<ArcSwap<Parts>>, proven: bool) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, parts: Arc<ArcSwap<Parts>>, caller: Caller) {
     let service = service_fn(move |request| {
-        let parts = parts.load_full();
-        async move { Ok::<_, Infallible>(respond(parts, request, proven).await) }
+        let (parts, caller) = (parts.load_full(), caller.clone());
+        async move { Ok::<_, Infallible>(respond(parts, request, &caller).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = http.serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service).await {
         tracing::debug!(%error, "an admin connection ended");
     }
 }
 
-async fn respond(parts: Arc<Parts>, request: Request<Incoming>, proven: bool) -> Response<Body> {
+async fn respond(parts: Arc<Parts>, request: Request<Incoming>, caller: &Caller) -> Response<Body> {
     let outcome = async {
         let (head, body) = request.into_parts();
-        let asked = admit(&parts, &head, proven)?;
+        let asked = admit(&parts, &head, caller.proven).inspect_err(|problem| {
+            if problem.status == 401 {
+                parts.refusals.note(&parts.trail, &caller.peer);
+            }
+        })?;
         let body = read(body).await?;
         // A task of its own: a change that was begun is finished, also for somebody who hangs up.
         let done = tokio::spawn(async move { answer(&parts, &asked, &body).await });

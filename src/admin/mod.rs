@@ -12,13 +12,16 @@ mod input;
 mod keys;
 mod listen;
 mod openapi;
+mod patient;
 mod problem;
+mod refusals;
 mod routes;
 mod schemas;
 mod teams;
 mod tokens;
 
 pub use listen::{Admin, AdminHandle, AdminSocket};
+pub use refusals::Refusals;
 
 use crate::audit::Trail;
 use crate::authn::jwt::Jwts;
@@ -56,6 +59,8 @@ pub struct Parts {
     pub jwts: Option<Arc<Jwts>>,
     /// Whether the broker is stopping: it takes no new connections, and lets requests finish.
     pub stopping: watch::Receiver<bool>,
+    /// Requests without a valid token, counted through all reloads.
+    pub refusals: Arc<Refusals>,
     /// The time.
     pub clock: Clock,
 }

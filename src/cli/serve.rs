@@ -88,6 +88,7 @@ fn parts(server: &Server, config: &Config) -> Parts {
         health: server.keeper().map(|keeper| Arc::clone(keeper.health())),
         jwts: server.jwts(),
         stopping: server.stopping(),
+        refusals: Arc::default(),
         clock: Clock::system(),
     }
 }

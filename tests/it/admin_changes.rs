@@ -1,7 +1,12 @@
 //! What changes through the admin API leave in the audit, and what is refused.
 
+use crate::support::raw::ask;
 use crate::support::world::{Broker, World, text};
 use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
 
 fn records(broker: &Broker) -> Vec<String> {
     let answer = broker.ask_admin("GET", "/v1/audit?limit=1000", "").json();
@@ -51,4 +56,52 @@ fn what_came_of_a_change_is_recorded() {
     }
     let found = broker.ask_admin("GET", "/v1/audit?team=billing&limit=1000", "").json().to_string();
     assert!(found.contains("disabled=true"), "a change is found by its team: {found}");
+}
+
+#[test]
+fn whoever_asks_without_the_token_is_recorded_and_counted() {
+    let world = World::new();
+    let broker = world.serve();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let refused = ask(broker.admin, "GET", "/v1/teams", &[("authorization", "Bearer x")], b"").expect("an answer");
+        assert_eq!(refused.status, 401);
+    }
+    let metrics = ask(broker.admin, "GET", "/metrics", &[], b"").expect("an answer");
+    assert!(metrics.text().contains("sidekey_admin_refused_total 20\n"), "{}", metrics.text());
+    std::thread::sleep(Duration::from_millis(1500));
+    let told: Vec<String> = records(&broker).into_iter().filter(|it| it.starts_with("admin.refused: ")).collect();
+    assert!(told[0].starts_with("admin.refused: 127.0.0.1:") && told[0].contains(": no valid token"), "{told:?}");
+    let counted = |record: &String| record.rsplit_once("the last of ").map_or(1, |(_, n)| n.parse().expect("a number"));
+    assert_eq!(told.iter().map(counted).sum::<u64>(), 20, "{told:?}");
+    assert!(told.len() as u64 <= begun.elapsed().as_secs() + 2, "one a second: {told:?}");
+}
+
+#[test]
+fn whoever_takes_no_answers_does_not_keep_the_others_out() {
+    let world = World::new();
+    let broker = world.serve();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let asked = b"GET /metrics HTTP/1.1\r\nHost: sidekey\r\n\r\n".repeat(1_000);
+    let greedy = runtime.block_on(async {
+        let mut greedy = Vec::new();
+        for _ in 0..64 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            // So that few answers fill it.
+            socket.set_recv_buffer_size(4096).expect("a size");
+            let mut stream = socket.connect(broker.admin).await.expect("it listens");
+            let sent = stream.write_all(&asked);
+            // As much as fits: it reads no more than it can answer.
+            let _ = tokio::time::timeout(Duration::from_millis(20), sent).await;
+            greedy.push(stream);
+        }
+        greedy
+    });
+    let mut probe = TcpStream::connect(broker.admin).expect("the kernel takes it");
+    probe.set_read_timeout(Some(Duration::from_secs(40))).expect("a limit");
+    probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: sidekey\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).expect("an answer in time");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(greedy);
 }
