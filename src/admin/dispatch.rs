@@ -56,6 +56,12 @@ pub(super) async fn answer(parts: &Parts, asked: &Asked, body: &[u8]) -> Result<
     if route.input.is_none() && !body.is_empty() {
         return Err(Problem::invalid("this request takes no body"));
     }
+    // Open routes are for probes and scrapers, which may add what they like.
+    if !route.open && route.action != Action::Audit && !asked.query.is_empty() {
+        return Err(Problem::invalid(
+            "this request takes nothing after `?`: what can be set goes into its body, as JSON",
+        ));
+    }
     let life = || parts.life.as_deref().ok_or_else(Problem::no_store);
     let named = asked.parameter.as_str();
     match route.action {

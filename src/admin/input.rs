@@ -9,15 +9,43 @@ use crate::policy::rules::{self, Idle};
 use crate::secret::Secret;
 use crate::store::TeamRow;
 use crate::twilio::management::GRANTS;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 /// Reads a body; an empty one is `{}`.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
     // Of serde's words, none quotes the body's values but for unknown names.
-    serde_json::from_slice(body).map_err(|error| Problem::invalid(format!("the body: {error}")))
+    let read = serde_json::from_slice::<Object<T>>(body);
+    read.map(|object| object.0).map_err(|error| Problem::invalid(format!("the body: {error}")))
+}
+
+/// A struct from an object alone: serde takes an array of its members too.
+#[derive(Debug)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
 }
 
 /// A team's name from a path. What can't be one is not repeated: it may be a token.
@@ -36,7 +64,7 @@ pub(super) struct NewTeam {
     name: String,
     kind: Option<Kind>,
     accounts: Option<Vec<String>>,
-    policy: Option<TeamPolicy>,
+    policy: Option<Object<TeamPolicy>>,
     key_permissions: Option<Vec<String>>,
     #[serde(default)]
     grants: Given<Vec<String>>,
@@ -49,7 +77,7 @@ pub(super) struct NewTeam {
 pub(super) struct TeamChange {
     disabled: Option<bool>,
     accounts: Option<Vec<String>>,
-    policy: Option<TeamPolicy>,
+    policy: Option<Object<TeamPolicy>>,
     key_permissions: Option<Vec<String>>,
     #[serde(default)]
     grants: Given<Vec<String>>,
@@ -132,13 +160,17 @@ impl TeamChange {
         {
             return Err(Problem::invalid(format!("grants: {odd:?} is none of {}", GRANTS.join(", "))));
         }
+        let policy = self.policy.map(|Object(policy)| policy);
+        if let Some(odd) = self.key_permissions.iter().flatten().find(|permission| !rules::is_permission(permission)) {
+            return Err(Problem::invalid(format!("key_permissions: {odd:?}: {}", rules::PERMISSION)));
+        }
         if let Some(Idle { rule, list, why }) =
-            self.policy.as_ref().and_then(|policy| rules::idle(policy).into_iter().next())
+            policy.as_ref().and_then(|policy| rules::idle(policy).into_iter().next())
         {
             return Err(Problem::invalid(format!("policy.{list}: {rule:?} {why}; {}", rules::MEND)));
         }
         let rotate_every = match self.rotate_every {
-            Given::Is(text) => match duration("rotate_every", &text)? {
+            Given::Is(text) => match whole_seconds("rotate_every", &text)? {
                 Duration::ZERO => Given::Null,
                 every => Given::Is(every),
             },
@@ -148,7 +180,7 @@ impl TeamChange {
         Ok(Edit {
             disabled: self.disabled,
             accounts: accounts.transpose()?,
-            policy: self.policy,
+            policy,
             key_permissions: self.key_permissions,
             grants: self.grants,
             rotate_every,
@@ -205,6 +237,13 @@ fn replace<T>(old: &mut T, new: Option<T>) {
 /// A duration as the config writes it.
 pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
     config::duration(text).ok_or_else(|| Problem::invalid(format!("{name}: {}", config::DURATION)))
+}
+
+/// The same of what is kept in whole seconds.
+pub(super) fn whole_seconds(name: &str, text: &str) -> Result<Duration, Problem> {
+    let span = duration(name, text)?;
+    let whole = span.subsec_nanos() == 0;
+    if whole { Ok(span) } else { Err(Problem::invalid(format!("{name}: write whole seconds, such as 1s or 90d"))) }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -293,5 +332,12 @@ mod tests {
         assert!(team(r#"{"name":"a","grants":["sync"]}"#).starts_with("grants:"));
         assert!(team(r#"{"name":"a","policy":{"deny":["api:Massages:delete"]}}"#).starts_with("policy.deny:"));
         assert!(team(r#"{"name":"a","rotate_every":"soon"}"#).starts_with("rotate_every:"));
+        assert!(team(r#"{"name":"a","rotate_every":"1500ms"}"#).starts_with("rotate_every: write whole seconds"));
+        assert!(
+            team(r#"{"name":"a","key_permissions":["foo"]}"#).starts_with("key_permissions: \"foo\": write /twilio/")
+        );
+        for list in ["[\"a\"]", r#"{"name":"a","policy":[[],[],[]]}"#] {
+            assert!(team(list).contains("expected an object"), "{list}: {}", team(list));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::keys::{KeysError, LifeError};
 use crate::store::StoreError;
 use serde_json::{Value, json};
+use std::fmt;
 
 /// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ impl Problem {
             "detail": self.detail,
             "reason": self.reason,
         })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
     }
 }
 

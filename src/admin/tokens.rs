@@ -8,7 +8,7 @@ use crate::authn::token::named;
 use crate::ids::{TeamId, TokenId};
 use crate::keys::Life;
 use crate::keys::view::{IssuedView, TokenView, moment};
-use crate::store::{NewToken, Store, TOKENS_PAGE, TokenRow};
+use crate::store::{NewToken, Store, StoreError, TOKENS_PAGE, TokenRow};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -54,7 +54,7 @@ async fn send(store: Store, team: Option<TeamId>, (mut page, now): (Vec<TokenRow
 pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -> Result<Answer, Problem> {
     let (team, asked) = (input::team(team)?, input::read::<input::NewToken>(body)?);
     parts.must_have_effect(&team)?;
-    let expires = asked.expires.map(|text| input::duration("expires", &text)).transpose()?;
+    let expires = asked.expires.map(|text| input::whole_seconds("expires", &text)).transpose()?;
     let expires_at = expires.map(|expires| life.store().now().saturating_add(expires.as_secs()));
     let made = Token::generate();
     let new = NewToken {
@@ -65,7 +65,13 @@ pub(super) async fn issue(parts: &Parts, life: &Life, team: &str, body: &[u8]) -
         expires_at,
     };
     let subject = format!("{} of {team}", made.id());
-    parts.recorded("token.issue", &subject, life.store().add_tokens(vec![new])).await?;
+    // What it refuses is the name that was given.
+    let bad_name = |error| match error {
+        StoreError::Refused(why) => Problem::invalid(format!("name: {why}")),
+        error => error.into(),
+    };
+    let work = async { life.store().add_tokens(vec![new]).await.map_err(bad_name) };
+    parts.recorded("token.issue", &subject, work).await?;
     let issued = IssuedView {
         id: made.id().to_string(),
         team: team.to_string(),

@@ -115,7 +115,7 @@ impl<'b> Line<'_, '_, 'b> {
         }
         self.admit(judged)?;
         let lease = lease(&judged.grant, self.caller.team(), &self.broker.directory, self.now)
-            .map_err(|reason| Stop::of(judged, reason, "the team holds no key"))?;
+            .map_err(|reason| Stop::of(judged, reason, without_key(self.caller.team().kind)))?;
         let outbound = inject(self.head, judged, &lease, framing, self.broker.buffers.lend());
         Ok((lease, outbound))
     }
@@ -161,5 +161,13 @@ impl<'b> Line<'_, '_, 'b> {
             judged.grant = judged.grant.inspected(&subject, body.selectors())?;
         }
         Ok(judged)
+    }
+}
+
+/// Why a team of this kind has nothing to act with, for the audit.
+const fn without_key(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Standard => "the team holds no key",
+        Kind::Master => "no [upstream.master] for a master team",
     }
 }

@@ -79,11 +79,11 @@ pub(super) fn life(store: Store, config: &Config) -> Life {
 pub(super) fn with_record<T>(
     context: &Context,
     change: Change<'_>,
-    work: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+    work: impl AsyncFnOnce(Store, &Config) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
     with_config(context, async |store, config| {
         change.must_have_effect(context, config)?;
-        recorded(config, change, work(store)).await
+        recorded(config, change, work(store, config)).await
     })
 }
 

@@ -3,7 +3,7 @@
 use super::stored::{Change, declares, life, recorded, table, with_config, with_record, with_store};
 use super::{Context, Failure, value};
 use crate::audit;
-use crate::config::{Kind, TeamPolicy};
+use crate::config::{Config, Kind, TeamPolicy};
 use crate::ids::{AccountSid, TeamId};
 use crate::keys::view::{TeamBrief, TeamFull};
 use crate::policy::rules::{self, Idle};
@@ -79,7 +79,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "OPERATION")]
     open: Vec<String>,
     /// A permission of the team's keys, which makes them Restricted keys; repeatable; takes effect with the next key
-    #[arg(long = "key-permission", value_name = "/twilio/…")]
+    #[arg(long = "key-permission", value_name = "/twilio/…", value_parser = value::permission)]
     key_permissions: Vec<String>,
     /// A grant that the team's Access Tokens may carry; repeatable [default: all]
     #[arg(long = "grant", value_name = "GRANT", value_parser = grant)]
@@ -167,12 +167,19 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             }
             settings.say(&mut said);
             let change = Change::new("team.create", said.as_str()).of(&name);
-            let made = with_record(context, change, async |store| store.create_team(team).await)?;
+            let made = with_record(context, change, async |store, config| {
+                if master && config.upstream.master.is_none() {
+                    tracing::warn!(
+                        "a master team acts with [upstream.master], which the config has not: no_key until then"
+                    );
+                }
+                store.create_team(team).await
+            })?;
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
             settings.check()?;
-            let work = async |store: Store| store.change_team(&name, |team| settings.apply(team)).await;
+            let work = async |store: Store, _: &Config| store.change_team(&name, |team| settings.apply(team)).await;
             let mut said = audit::Settings::of(&name);
             settings.say(&mut said);
             let team = with_record(context, Change::new("team.change", said.as_str()).of(&name), work)?;
@@ -212,7 +219,7 @@ fn list(context: &Context) -> Result<(), Failure> {
 
 fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failure> {
     let (action, word) = if disabled { ("team.disable", "disabled") } else { ("team.enable", "enabled") };
-    let work = async |store: Store| store.set_team_disabled(name, disabled).await;
+    let work = async |store: Store, _: &Config| store.set_team_disabled(name, disabled).await;
     let team = with_record(context, Change::new(action, name.as_str()).of(name), work)?;
     context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }

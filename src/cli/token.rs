@@ -24,7 +24,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
         /// How long the token is good for, such as 90d; without it, until it is revoked
-        #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+        #[arg(long, value_name = "DURATION", value_parser = value::whole_seconds)]
         expires: Option<Duration>,
     },
     /// List tokens, of one team or of all; secrets are never shown again
@@ -61,7 +61,7 @@ fn issue(team: &TeamId, name: Option<&str>, expires: Option<Duration>, context: 
     let made = Token::generate();
     let (id, team_, name_) = (made.id(), team.clone(), name.unwrap_or_default().to_owned());
     let subject = format!("{id} of {team}");
-    let rows = with_record(context, Change::new("token.issue", &subject).of(team), async |store| {
+    let rows = with_record(context, Change::new("token.issue", &subject).of(team), async |store, _| {
         let expires_at = expires.map(|expires| store.now().saturating_add(expires.as_secs()));
         store.add_tokens(vec![NewToken { id, team: team_, sha256: made.digest(), name: name_, expires_at }]).await
     })?;
@@ -98,7 +98,7 @@ fn revoke(text: &str, context: &Context) -> Result<(), Failure> {
     let neither = "no such token: this is neither an id, as `token list` shows it, nor a whole token";
     let id = named(text).ok_or_else(|| Failure::failed(neither))?;
     let row =
-        with_record(context, Change::new("token.revoke", id.as_str()), async |store| store.revoke_token(&id).await)?;
+        with_record(context, Change::new("token.revoke", id.as_str()), async |store, _| store.revoke_token(&id).await)?;
     let now = Clock::system().unix_seconds();
     context.print(&TokenView::at(&row, now), || format!("revoked token {} of team {}\n", row.id, row.team))
 }

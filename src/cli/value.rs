@@ -4,6 +4,7 @@ use crate::audit::moment;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::TeamId;
+use crate::policy::rules;
 use std::time::Duration;
 
 /// A team's name.
@@ -14,6 +15,17 @@ pub(super) fn team(text: &str) -> Result<TeamId, &'static str> {
 /// A duration that may be zero.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     config::duration(text).ok_or(config::DURATION)
+}
+
+/// A duration of what is kept in whole seconds.
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, &'static str> {
+    let span = duration(text)?;
+    if span.subsec_nanos() == 0 { Ok(span) } else { Err("write whole seconds, such as 1s or 90d") }
+}
+
+/// A permission of a Restricted key, or nothing, which clears the list.
+pub(super) fn permission(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || rules::is_permission(text) { Ok(text.to_owned()) } else { Err(rules::PERMISSION) }
 }
 
 /// A public Ed25519 key, in lower case.

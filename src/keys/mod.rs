@@ -9,6 +9,7 @@ mod error;
 mod feed;
 mod health;
 mod keeper;
+mod keyless;
 mod lease;
 mod life;
 mod reconcile;

@@ -72,6 +72,8 @@ pub(super) fn refused(answer: &Answer) -> KeysError {
         (401, Some(20003)) => "the upstream does not take [upstream.master] (401/20003): check username and password \
             (a Standard key can't manage keys)"
             .to_owned(),
+        // A Restricted key's permission that Twilio doesn't know.
+        (400, Some(70002)) => format!("{}; see the team's --key-permission", describe(answer.status, &trouble)),
         _ => describe(answer.status, &trouble),
     };
     if answer.status >= 500 { KeysError::Unclear(text) } else { KeysError::NotDone(text) }

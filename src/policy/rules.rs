@@ -7,6 +7,20 @@ use crate::twilio::operations;
 /// What to write instead.
 pub(crate) const MEND: &str = "`sidekey explain TEAM METHOD URL` prints the names of operations";
 
+/// What a permission of a Restricted key looks like.
+pub(crate) const PERMISSION: &str = "write /twilio/PRODUCT/RESOURCE/ACTION, such as /twilio/messaging/messages/create; an action is create, read, update, \
+     delete, list or *";
+
+/// Whether a text has the shape of a Restricted key's permission (Twilio docs). Which there are, Twilio alone knows.
+pub(crate) fn is_permission(text: &str) -> bool {
+    let word = |part: &str| {
+        (1..=100).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-*".contains(&b))
+    };
+    let parts: Vec<&str> = text.split('/').collect();
+    let ["", "twilio", product, resource, action] = parts[..] else { return false };
+    word(product) && word(resource) && ["create", "read", "update", "delete", "list", "*"].contains(&action)
+}
+
 /// A rule that can have no effect.
 #[derive(Debug)]
 pub(crate) struct Idle<'a> {

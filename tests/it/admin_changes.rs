@@ -105,3 +105,30 @@ fn whoever_takes_no_answers_does_not_keep_the_others_out() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     drop(greedy);
 }
+
+#[test]
+fn bad_input_is_told_as_such() {
+    let world = World::new();
+    let broker = world.serve();
+    assert_eq!(broker.ask_admin("POST", "/v1/teams", r#"{"name":"billing"}"#).status, 201);
+    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(201));
+    for (method, path, body, told) in [
+        ("POST", "/v1/teams/billing/rotate?grace=0s", "", "takes nothing after `?`"),
+        ("GET", "/v1/teams?limit=1", "", "takes nothing after `?`"),
+        ("POST", "/v1/teams", r#"["other"]"#, "expected an object"),
+        ("POST", "/v1/teams/billing/tokens", r#"["laptop","90d"]"#, "expected an object"),
+        ("PATCH", "/v1/teams/billing", r#"{"policy":[[],[],[]]}"#, "expected an object"),
+        ("PATCH", "/v1/teams/billing", r#"{"rotate_every":"500ms"}"#, "rotate_every: write whole seconds"),
+        ("PATCH", "/v1/teams/billing", r#"{"key_permissions":["foo"]}"#, "write /twilio/PRODUCT/RESOURCE/ACTION"),
+        ("POST", "/v1/teams/billing/tokens", r#"{"expires":"500ms"}"#, "expires: write whole seconds"),
+        ("POST", "/v1/teams/billing/tokens", &long, "name: a token's name has at most 200 bytes"),
+        ("POST", "/v1/teams/billing/tokens", r#"{"name":"a\nb"}"#, "no control characters"),
+    ] {
+        let answer = broker.ask_admin(method, path, body);
+        let problem = answer.json();
+        assert_eq!((answer.status, text(&problem, "reason").as_str()), (400, "invalid"), "{method} {path} {body}");
+        assert!(text(&problem, "detail").contains(told), "{method} {path} {body}: {problem}");
+    }
+    let scraped = ask(broker.admin, "GET", "/metrics?module=x", &[], b"").expect("an answer");
+    assert_eq!(scraped.status, 200);
+}

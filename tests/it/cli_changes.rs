@@ -97,3 +97,41 @@ fn what_would_have_no_effect_on_a_team_of_the_file_is_refused() {
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.stderr.contains("the one that sidekey.toml declares stays"), "{told:?}");
 }
+
+#[test]
+fn a_master_team_is_told_what_it_acts_with() {
+    let world = World::new();
+    let made = world.run(&["team", "create", "platform", "--master"]);
+    assert!(made.code == Some(0) && !made.stderr.contains("[upstream.master]"), "{made:?}");
+    let stranger = world.upstream.key(sidekey::sandbox::KeyKind::Standard);
+    std::fs::write(world.folder().join("secret"), &stranger.1).expect("writable");
+    for command in [
+        &["key", "create", "platform"][..],
+        &["key", "rotate", "platform"],
+        &["key", "import", "platform", "--sid", &stranger.0, "--secret-file", "secret"],
+    ] {
+        let told = world.refused(command);
+        assert!(told.contains("acts with [upstream.master] and uses no key of its own"), "{command:?}: {told}");
+    }
+    assert_eq!(world.json(&["key", "list"]), serde_json::json!([]));
+    let file = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    let (before, after) = config.split_once("[upstream.master]").expect("a master");
+    let (_, after) = after.split_once("[store]").expect("a store");
+    std::fs::write(&file, format!("{before}[store]{after}")).expect("writable");
+    let made = world.run(&["team", "create", "other", "--master"]);
+    assert!(made.code == Some(0) && made.stderr.contains("[upstream.master], which the config has not"), "{made:?}");
+    let token = world.token("other");
+    let broker = world.serve();
+    broker.until(&world, &token, 503);
+    let denied = broker.ask_admin("GET", "/v1/audit?team=other&denied=true", "").json().to_string();
+    assert!(denied.contains("no [upstream.master]"), "{denied}");
+}
+
+#[test]
+fn a_permission_that_twilio_does_not_know_is_told_with_its_setting() {
+    let world = World::new();
+    world.json(&["team", "create", "billing", "--key-permission", "/twilio/none/such/list"]);
+    let told = world.refused(&["key", "create", "billing"]);
+    assert!(told.contains("70002") && told.contains("see the team's --key-permission"), "{told}");
+}
