@@ -28,7 +28,9 @@ pub(super) fn harden() {
 pub(super) fn log(broker: bool, output: Output) {
     let default = if broker { LevelFilter::INFO } else { LevelFilter::WARN };
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let filter = asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| Targets::new().with_default(default));
+    let asked = asked.as_deref().map(filter);
+    let odd = asked.as_ref().and_then(|asked| asked.as_ref().err().cloned());
+    let filter = asked.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(default));
     let lines = fmt::layer().with_writer(|| log::Lines).with_ansi(false);
     let start = tracing_subscriber::registry().with(filter);
     // A second call finds a subscriber in place and changes nothing.
@@ -37,6 +39,21 @@ pub(super) fn log(broker: bool, output: Output) {
         (true, Output::Text) => start.with(lines).try_init(),
         (false, _) => start.with(lines.without_time().with_target(false)).try_init(),
     };
+    if let Some(odd) = odd {
+        let mend = "write trace, debug, info, warn, error or off, or TARGET=LEVEL";
+        tracing::warn!("RUST_LOG: `{odd}` is no level, and the default is used; {mend}");
+    }
+}
+
+/// Reads `RUST_LOG`, or answers what of it is no level. A bare word that is none would be a target, all of which is shown, and
+/// nothing else.
+fn filter(text: &str) -> Result<Targets, String> {
+    let is_bare =
+        |part: &&str| !part.contains('=') && !part.starts_with("sidekey") && part.parse::<LevelFilter>().is_err();
+    if let Some(odd) = text.split(',').map(str::trim).find(is_bare) {
+        return Err(odd.to_owned());
+    }
+    text.parse().map_err(|_| text.to_owned())
 }
 
 /// A runtime on this thread, for what a command has to wait for.

@@ -9,6 +9,7 @@ use crate::config::{Config, Faults, Watch};
 use crate::log;
 use crate::net::{FILE_DENIED, PORT_DENIED, with_mend};
 use crate::server::{Addresses, Plan, Server};
+use crate::store::{Store, StoreError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ async fn serve(
             changed = changes.changed() => {
                 let config = changes.borrow_and_update().clone();
                 match (changed, config) {
-                    (Ok(()), Some(config)) => adopt(&mut server, admin.as_ref(), &config),
+                    (Ok(()), Some(config)) => adopt(&mut server, admin.as_ref(), &config).await,
                     (Ok(()), None) => {}
                     (Err(_), _) => return Err(Failure::failed("the watch over the config ended early")),
                 }
@@ -135,8 +136,15 @@ fn heard(changed: &watch::Sender<Option<Arc<Config>>>, outcome: Result<Config, F
     }
 }
 
-fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
+async fn adopt(server: &mut Server, admin: Option<&AdminHandle>, config: &Config) {
     warn(config);
+    // The next start would fail with it: better to hear of that now.
+    if let Some(settings) = &config.store
+        && let Err(error @ StoreError::RootKey(_)) = Store::check(settings).await
+    {
+        tracing::error!(%error, "the config can't be used; the running one stays");
+        return;
+    }
     match server.reload(config) {
         Ok(config) => {
             if let Some(admin) = admin {

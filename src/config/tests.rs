@@ -201,6 +201,28 @@ fn each_wrong_value_has_its_line_and_its_mend() {
 }
 
 #[test]
+fn a_database_that_is_reached_in_clear_is_warned_of() {
+    for (url, warned) in [
+        ("postgres://u@db/sidekey", true),
+        ("postgres://u@db:5432/sidekey?sslmode=prefer", true),
+        ("postgres://u@127.0.0.1,db/sidekey?sslmode=allow", true),
+        ("postgres:///sidekey?host=db", true),
+        ("postgres://u@db/sidekey?sslmode=disable", false),
+        ("postgres://u@db/sidekey?sslmode=verify-full", false),
+        ("postgres://u@127.0.0.1/sidekey", false),
+        ("postgres://u@[::1]:5432/sidekey", false),
+        ("postgres://localhost/sidekey?sslmode=prefer", false),
+        ("postgres://%2Frun%2Fpostgresql/sidekey", false),
+        ("postgres:///sidekey?host=/run/postgresql", false),
+    ] {
+        let warnings = read(&SMALLEST.replace("sqlite:sidekey.db", url)).expect("it is good").warnings;
+        assert_eq!(warnings.iter().any(|fault| fault.what.contains("without TLS")), warned, "{url}: {warnings:?}");
+    }
+    let fault = the_fault(&SMALLEST.replace("sqlite:sidekey.db", "postgres://u@db/s?sslmode=require&sslmode=disable"));
+    assert!(fault.starts_with("5: store.url: has `sslmode` twice; "), "{fault}");
+}
+
+#[test]
 fn a_store_url_with_a_password_is_a_literal_secret() {
     for url in [
         format!("postgres://sidekey:{PLANTED}@db/sidekey"),

@@ -1,5 +1,6 @@
 //! What commands that change the store leave in the audit, and what they refuse.
 
+use crate::support::command::run_with;
 use crate::support::world::World;
 use serde_json::Value;
 use std::path::Path;
@@ -134,4 +135,59 @@ fn a_permission_that_twilio_does_not_know_is_told_with_its_setting() {
     world.json(&["team", "create", "billing", "--key-permission", "/twilio/none/such/list"]);
     let told = world.refused(&["key", "create", "billing"]);
     assert!(told.contains("70002") && told.contains("see the team's --key-permission"), "{told}");
+}
+
+#[test]
+fn a_new_root_key_is_looked_for_where_the_config_is() {
+    let world = World::new();
+    let folder = world.folder().join("sub");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::copy(world.folder().join("sidekey.toml"), folder.join("sidekey.toml")).expect("a copy");
+    world.json(&["team", "list", "--config", "sub/sidekey.toml"]);
+    let rekey = ["store", "rekey", "--new-root-key", "file:new.key", "--config", "sub/sidekey.toml"];
+    let told = world.refused(&rekey);
+    assert!(told.contains("openssl rand -base64 32 > sub/new.key; chmod 600 sub/new.key"), "{told}");
+    std::fs::write(folder.join("new.key"), "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=").expect("a key");
+    assert_eq!(world.json(&rekey)["rekeyed"], true);
+}
+
+#[test]
+fn a_config_whose_root_key_is_not_there_is_not_taken_over() {
+    let world = World::new();
+    let mut broker = world.serve();
+    let file = world.folder().join("broker-0.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    let put = |text: String| {
+        std::fs::write(world.folder().join("next"), text).expect("a file");
+        std::fs::rename(world.folder().join("next"), &file).expect("a swap");
+    };
+    put(config.replace("file:root.key", "file:nowhere.key"));
+    let told = broker.process.told("the config can't be used; the running one stays");
+    assert!(told.contains("nowhere.key"), "{told}");
+    put(format!("{config}\n"));
+    broker.process.told("the config was reloaded");
+}
+
+#[test]
+fn a_level_of_the_log_that_is_none_is_told_and_the_default_used() {
+    let world = World::new();
+    let file = world.folder().join("sidekey.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    std::fs::write(&file, config.replace("sqlite:store.db", "postgres://db.example/sidekey")).expect("writable");
+    std::fs::write(world.folder().join("root.key"), "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=").expect("a key");
+    for (level, odd) in [
+        ("verbose", Some("verbose")),
+        ("info,wran", Some("wran")),
+        ("sidekey=loud", Some("sidekey=loud")),
+        ("sidekey::config,warn", None),
+    ] {
+        let variables = world.variables();
+        let mut variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.push(("RUST_LOG", level));
+        let told = run_with(world.folder(), &["check"], &variables).stderr;
+        let complaint = odd.map(|odd| format!("RUST_LOG: `{odd}` is no level"));
+        assert_eq!(told.contains("RUST_LOG"), complaint.is_some(), "{level}: {told}");
+        assert!(complaint.is_none_or(|complaint| told.contains(&complaint)), "{level}: {told}");
+        assert!(told.contains("without TLS"), "what is to be said is said: {level}: {told}");
+    }
 }

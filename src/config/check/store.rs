@@ -7,6 +7,7 @@ use crate::config::reference::{self, Reference};
 use crate::config::types::{Audit, AuditMode, Durability, RootKey, Ship, ShipTo, Store, StoreUrl};
 use crate::config::value;
 use crate::secret::Secret;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ fn url(entry: &Entry<'_, '_>) -> Result<StoreUrl, Wrong> {
             let mend = "write url = \"env:NAME\" or \"file:PATH\", and replace the password";
             return Err(Wrong::new("holds a literal password", mend));
         }
+        postgres(entry, text)?;
         return Ok(StoreUrl::Postgres(Secret::from(text.to_owned())));
     }
     // Any other scheme is a mistake about databases, not a secret in the wrong place.
@@ -45,7 +47,10 @@ fn url(entry: &Entry<'_, '_>) -> Result<StoreUrl, Wrong> {
     let url = reference::text(entry)?;
     match url.strip_prefix("sqlite:") {
         Some(file) => sqlite(entry, file),
-        None if is_postgres(&url) => Ok(StoreUrl::Postgres(reference::boxed(&url))),
+        None if is_postgres(&url) => {
+            postgres(entry, &url)?;
+            Ok(StoreUrl::Postgres(reference::boxed(&url)))
+        }
         _ => Err(Wrong::new("what it refers to is neither sqlite: nor postgres://", URL)),
     }
 }
@@ -63,6 +68,44 @@ fn sqlite(entry: &Entry<'_, '_>, file: &str) -> Result<StoreUrl, Wrong> {
 
 fn is_postgres(text: &str) -> bool {
     text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
+
+/// Says what of a PostgreSQL URL is unwise, or can't be meant. It may be a secret, so nothing of it is repeated.
+fn postgres(entry: &Entry<'_, '_>, url: &str) -> Result<(), Wrong> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let parameters: Vec<_> = form_urlencoded::parse(parameters.as_bytes()).collect();
+    let values =
+        |wanted: &'static str| parameters.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value);
+    if values("sslmode").count() > 1 {
+        return Err(Wrong::new("has `sslmode` twice", "leave one of them"));
+    }
+    let authority = place.split('/').next().unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    let named = hosts.split(',').map(host);
+    let all_near = named.chain(values("host").chain(values("hostaddr")).map(|host| &**host)).all(is_near);
+    let in_clear = values("sslmode").next().is_none_or(|mode| mode == "allow" || mode == "prefer");
+    if in_clear && !all_near {
+        let mend = "add sslmode=verify-full, or sslmode=disable where nobody can listen";
+        entry.warn(Wrong::new("goes to the database without TLS, the teams' data and the password in clear", mend));
+    }
+    Ok(())
+}
+
+/// The host of `HOST:PORT`, `[V6]:PORT` or a host alone.
+fn host(text: &str) -> &str {
+    match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((literal, _)) => literal,
+        None => text.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// Whether what goes to this host stays on this machine: none is the default socket, a path another's folder.
+fn is_near(host: &str) -> bool {
+    let is_socket = host.is_empty()
+        || host.starts_with('/')
+        || host.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%2f"));
+    is_socket || host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether a PostgreSQL URL holds a password, in the user info or as a parameter.
