@@ -47,7 +47,7 @@ pub use control::public_key;
 pub use facts::{Denial, Facts, Outcome, Peer};
 pub use health::{Counts, Trouble};
 pub use kept::Kept;
-pub use query::{Query, describe, files, follow, moment, search};
+pub use query::{PHASES, Query, describe, files, follow, is_no_trail, moment, search};
 pub use recorder::{Guard, Recorder, Told};
 pub use report::{Report, report};
 pub use rotate::rotated;

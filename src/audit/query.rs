@@ -2,14 +2,14 @@
 
 use super::change::Settings;
 use super::private::Private;
-use super::rotate::{is_older, rotated};
+use super::rotate::{is_older, open, rotated};
 use super::scan::{Pattern, is_record, scan};
 use super::{line, scan::time_of};
 use crate::clock::Clock;
 use crate::config::{self, Audit};
 use crate::ids::{AccountSid, KeySid, TeamId};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -40,6 +40,16 @@ pub struct Query {
     pub phone: Option<String>,
     /// The newest so many.
     pub limit: Option<usize>,
+}
+
+/// The phases that records have.
+pub const PHASES: [&str; 7] = ["intent", "outcome", "admin", "open", "checkpoint", "resume", "close"];
+
+/// Whether a file that can be read holds something, and does not begin with a record.
+pub fn is_no_trail(path: &Path) -> bool {
+    let (mut first, record) = (Vec::new(), b"{\"ts\":\"");
+    let read = open(path).and_then(|file| file.take(record.len() as u64).read_to_end(&mut first));
+    read.is_ok() && !first.is_empty() && first != record
 }
 
 /// The files of a trail, oldest first: those that were rotated, and the one that is written now.

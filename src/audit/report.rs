@@ -135,9 +135,10 @@ impl fmt::Display for Report {
                 writeln!(f, "  {operation:<28} {count:>12}")?;
             }
         }
-        writeln!(f, "\n{:<43} {:>12}", "denials", "requests")?;
+        let widest = self.denials.keys().map(|reason| reason.chars().count()).max().unwrap_or(0).max(43);
+        writeln!(f, "\n{:<widest$} {:>12}", "denials", "requests")?;
         for (reason, count) in &self.denials {
-            writeln!(f, "{reason:<43} {count:>12}")?;
+            writeln!(f, "{reason:<widest$} {count:>12}")?;
         }
         for (title, idle) in [("idle tokens", &self.idle_tokens), ("idle keys", &self.idle_keys)] {
             writeln!(f, "\n{title:<36} {:<28} team", "last used")?;

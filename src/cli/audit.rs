@@ -107,12 +107,12 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Verify { files, keys, closed } => check(&files, keys, closed, context),
         Command::Tail { filter, lines, follow } => {
             let (source, query) = filter.read(context)?;
-            print(&source, &Query { limit: Some(lines), ..query.clone() }, context)?;
+            print(&source, &Query { limit: Some(lines), ..query.clone() }, Form::of(context, follow))?;
             if follow { watch(&source, &query, context) } else { Ok(()) }
         }
         Command::Query { filter, limit } => {
             let (source, query) = filter.read(context)?;
-            print(&source, &Query { limit, ..query }, context)
+            print(&source, &Query { limit, ..query }, Form::of(context, false))
         }
         Command::Report { filter, idle } => {
             let (source, query) = filter.read(context)?;
@@ -135,12 +135,24 @@ impl Filter {
         if let Some(name) = self.operation.as_deref().filter(|name| !has_records(name)) {
             tracing::warn!("--operation '{name}' fits no operation; {}", rules::MEND);
         }
+        if let Some(name) = self.phase.as_deref().filter(|name| !audit::PHASES.contains(name)) {
+            tracing::warn!("--phase '{name}' is none of {}", audit::PHASES.join(", "));
+        }
+        if let Some(number) = self.phone.as_deref().filter(|number| !number.bytes().any(|b| b.is_ascii_digit())) {
+            tracing::warn!("--phone '{number}' has no digits");
+        }
+        for file in self.files.iter().filter(|file| audit::is_no_trail(file)) {
+            tracing::warn!("{} does not begin with a record: name the files of a trail", file.display());
+        }
         // With files named, the config is needed for phone numbers only.
         let config = if self.files.is_empty() || self.phone.is_some() { Some(context.load()?.audit) } else { None };
         let files = match config.as_ref().and_then(|config| config.file.as_deref()) {
             _ if !self.files.is_empty() => self.files,
             Some(path) if path.is_file() => audit::files(path)?,
-            Some(path) => return Err(Failure::failed(format!("{} is not there yet, or no file", path.display()))),
+            Some(path) => {
+                let mend = "the broker makes it, or name the files to read";
+                return Err(Failure::failed(format!("{} is not there yet, or no file; {mend}", path.display())));
+            }
             None => return Err(Failure::failed("the config's audit.file is stdout: name the files to read")),
         };
         let query = Query {
@@ -166,42 +178,60 @@ fn has_records(name: &str) -> bool {
     rules::is_known(name) || name.starts_with("sidekey:")
 }
 
-/// Prints matching records as they are found: lines for people, or one JSON array.
-fn print(source: &Source, query: &Query, context: &Context) -> Result<(), Failure> {
+/// How records are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// For people.
+    Text,
+    /// One JSON array.
+    Array,
+    /// A JSON object a line, for what has no end.
+    Lines,
+}
+
+impl Form {
+    fn of(context: &Context, endless: bool) -> Self {
+        match (context.is_json(), endless) {
+            (false, _) => Self::Text,
+            (true, false) => Self::Array,
+            (true, true) => Self::Lines,
+        }
+    }
+
+    fn write(self, out: &mut impl Write, line: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Text => writeln!(out, "{}", audit::describe(line)),
+            Self::Array => out.write_all(line),
+            Self::Lines => out.write_all(line).and_then(|()| out.write_all(b"\n")),
+        }
+    }
+}
+
+/// Prints matching records as they are found.
+fn print(source: &Source, query: &Query, form: Form) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut result = if context.is_json() { out.write_all(b"[") } else { Ok(()) };
-    let mut separator: &[u8] = b"";
+    let (first, between, last): (&[u8], &[u8], &[u8]) = match form {
+        Form::Array => (b"[", b",\n", b"]\n"),
+        Form::Text | Form::Lines => (b"", b"", b""),
+    };
+    let (mut result, mut separator) = (out.write_all(first), &b""[..]);
     audit::search(source.config.as_ref(), &source.files, query, |line| {
-        result = if context.is_json() {
-            out.write_all(separator).and_then(|()| out.write_all(line))
-        } else {
-            text(&mut out, line)
-        };
-        separator = b",\n";
+        result = out.write_all(separator).and_then(|()| form.write(&mut out, line));
+        separator = between;
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let result = result.and_then(|()| if context.is_json() { out.write_all(b"]\n") } else { Ok(()) });
-    unless_closed(result.and_then(|()| out.flush()))
+    unless_closed(result.and_then(|()| out.write_all(last)).and_then(|()| out.flush()))
 }
 
 /// Prints records as they are written.
 fn watch(source: &Source, query: &Query, context: &Context) -> Result<(), Failure> {
     let Some(file) = source.files.last() else { return Ok(()) };
-    let mut result = Ok(());
+    let (mut result, form) = (Ok(()), Form::of(context, true));
     audit::follow(source.config.as_ref(), file, query, |line| {
-        let mut out = io::stdout().lock();
-        result = if context.is_json() {
-            out.write_all(line).and_then(|()| out.write_all(b"\n"))
-        } else {
-            text(&mut out, line)
-        };
+        result = form.write(&mut io::stdout().lock(), line);
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     unless_closed(result)
-}
-
-fn text(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
-    writeln!(out, "{}", audit::describe(line))
 }
 
 fn check(files: &[PathBuf], keys: Vec<String>, closed: bool, context: &Context) -> Result<(), Failure> {

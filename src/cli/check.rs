@@ -74,7 +74,10 @@ fn store(config: &Config) -> Result<Option<StoreError>, Failure> {
 /// The config is good and the store stays shut: what every other command would say, and its exit code.
 fn locked(context: &Context, error: &StoreError) -> Failure {
     let file = context.path().to_owned();
-    let (at, what, mend) = ("store".to_owned(), error.to_string(), "see [store]".to_owned());
+    let told = error.to_string();
+    // What to do stands behind what is wrong, where there is something to be done at once.
+    let (what, mend) = told.split_once("; ").unwrap_or((&told, "see [store]"));
+    let (at, what, mend) = ("store".to_owned(), what.to_owned(), mend.to_owned());
     let data = json!({
         "file": file.display().to_string(),
         "ok": false,
@@ -121,6 +124,9 @@ fn summary(config: &Config) -> String {
     }
     let store = if config.store.is_some() { "a store" } else { "no store" };
     let (teams, s) = (config.teams.len(), if config.teams.len() == 1 { "" } else { "s" });
-    let _ = write!(text, "upstream {}, {store}, {teams} team{s} in the file", config.upstream.url);
+    let _ = write!(text, "upstream {}, {store}", config.upstream.url);
+    if teams > 0 || config.store.is_none() {
+        let _ = write!(text, ", {teams} team{s} in the file");
+    }
     text
 }

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The answer is no, and has been printed. Exit 1.
     Denied,
+    /// It was not said what to do. Exit 64.
+    Usage(String),
     /// The config can't be used. Exit 64.
     Config(Faults),
 }
@@ -29,7 +31,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) | Self::Denied => ExitCode::FAILURE,
-            Self::Config(_) => ExitCode::from(USAGE),
+            Self::Usage(_) | Self::Config(_) => ExitCode::from(USAGE),
         }
     }
 }
@@ -37,7 +39,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(reason) => writeln!(f, "sidekey: {reason}"),
+            Self::Failed(reason) | Self::Usage(reason) => writeln!(f, "sidekey: {reason}"),
             Self::Denied => Ok(()),
             Self::Config(faults) => writeln!(f, "{faults}"),
         }

@@ -4,7 +4,7 @@ use super::stored::{Change, table, with_life, with_life_record, with_store};
 use super::{Context, Failure, value};
 use crate::clock::Clock;
 use crate::ids::{KeySid, TeamId};
-use crate::keys::view::{Difference, KeyBrief, KeyView};
+use crate::keys::view::{Difference, KeyBrief, KeyView, moment};
 use crate::keys::{DEFAULT_GRACE, LONGEST_DRAIN, Life, is_secret};
 use crate::secret::Secret;
 use crate::store::{Entry, Step};
@@ -113,15 +113,24 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn rotate(team: &TeamId, grace: Duration, context: &Context) -> Result<(), Failure> {
-    let key = with_life_record(context, Change::new("key.rotate", team.as_str()).of(team), async |life| {
+    let (key, old) = with_life_record(context, Change::new("key.rotate", team.as_str()).of(team), async |life| {
         life.retire_due().await?;
         let (key, entry) = life.rotate(team, grace).await?;
         if grace <= PATIENCE {
             wait_for_the_old_key(&life, &entry, grace).await;
         }
-        Ok(key)
+        let end = life.store().now().saturating_add(grace.as_secs());
+        Ok((key, entry.old_sid.filter(|_| grace > PATIENCE).map(|old| (old, end))))
     })?;
-    context.print(&KeyBrief::from(&key), || format!("team {team} now uses key {}\n", key.sid))
+    context.print(&KeyBrief::from(&key), || {
+        let lives = |(old, end)| {
+            let end = moment(end);
+            format!(
+                "key {old} is good until {end}, when a broker that runs deletes it, or the next key command after\n"
+            )
+        };
+        format!("team {team} now uses key {}\n{}", key.sid, old.map_or_else(String::new, lives))
+    })
 }
 
 /// Waits until the old key is deleted, here or by a broker. The new one is in use whatever comes of it.

@@ -1,6 +1,6 @@
 //! `sidekey team`: who owns callers, tokens and keys.
 
-use super::stored::{Change, declares, life, recorded, table, with_config, with_record, with_store};
+use super::stored::{Change, declares, life, recorded, table, with_config, with_record};
 use super::{Context, Failure, value};
 use crate::audit;
 use crate::config::{Config, Kind, TeamPolicy};
@@ -10,6 +10,7 @@ use crate::policy::rules::{self, Idle};
 use crate::store::{Store, TeamRow};
 use crate::twilio::management::GRANTS;
 use clap::Subcommand;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -63,25 +64,30 @@ pub(super) enum Command {
     },
 }
 
+/// Not a doc comment: it names a setting as it is written.
+const ACCOUNT_HELP: &str = "An account the team is pinned to; repeatable; with none, or with '', a standard team has \
+    upstream.account_sid and a master team all";
+
 /// What a team may be given beside its name and kind. An empty value (`--allow ''`) clears a list.
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Settings {
-    #[arg(long = "account", value_name = "AC…")]
-    #[arg(help = "An account the team is pinned to; repeatable [default for a standard team: upstream.account_sid]")]
-    accounts: Vec<AccountSid>,
-    /// Policy: if given, only these operations, as `explain` prints them; a trailing * matches any rest; repeatable
+    #[arg(long = "account", value_name = "AC…", value_parser = value::account, help = ACCOUNT_HELP)]
+    accounts: Vec<String>,
+    /// Policy: if given, only these operations, as `explain` prints them; a trailing * matches any rest; repeatable; ''
+    /// clears
     #[arg(long, value_name = "OPERATION")]
     allow: Vec<String>,
-    /// Policy: never these operations; repeatable
+    /// Policy: never these operations; repeatable; '' clears
     #[arg(long, value_name = "OPERATION")]
     deny: Vec<String>,
-    /// Policy: a credential operation that is closed by default; repeatable
+    /// Policy: a credential operation that is closed by default; repeatable; '' clears
     #[arg(long, value_name = "OPERATION")]
     open: Vec<String>,
-    /// A permission of the team's keys, which makes them Restricted keys; repeatable; takes effect with the next key
+    /// A permission of the team's keys, which makes them Restricted keys; repeatable; '' clears; takes effect with
+    /// the next key
     #[arg(long = "key-permission", value_name = "/twilio/…", value_parser = value::permission)]
     key_permissions: Vec<String>,
-    /// A grant that the team's Access Tokens may carry; repeatable [default: all]
+    /// A grant that the team's Access Tokens may carry; repeatable; with none, or with '', all
     #[arg(long = "grant", value_name = "GRANT", value_parser = grant)]
     grants: Vec<String>,
     /// Rotate the team's key this often; 0s: as `store.rotate_every` says
@@ -105,15 +111,13 @@ impl Settings {
     /// Says what is named, for the audit.
     fn say(&self, said: &mut audit::Settings) {
         let lists = [
+            ("accounts", &self.accounts),
             ("open", &self.open),
             ("allow", &self.allow),
             ("deny", &self.deny),
             ("key_permissions", &self.key_permissions),
             ("grants", &self.grants),
         ];
-        if !self.accounts.is_empty() {
-            said.list("accounts", &self.accounts);
-        }
         for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
             said.list(name, list.iter().filter(|item| !item.is_empty()));
         }
@@ -122,10 +126,19 @@ impl Settings {
         }
     }
 
+    /// Whether nothing is named.
+    fn is_empty(&self) -> bool {
+        let Self { accounts, allow, deny, open, key_permissions, grants, rotate_every } = self;
+        [accounts, allow, deny, open, key_permissions, grants].iter().all(|list| list.is_empty())
+            && rotate_every.is_none()
+    }
+
     /// Puts what is named into a team.
     fn apply(&self, team: &mut TeamRow) {
         if !self.accounts.is_empty() {
-            team.accounts.clone_from(&self.accounts);
+            team.accounts = self.accounts.iter().filter_map(|account| AccountSid::parse(account)).collect();
+            let mut seen = HashSet::new();
+            team.accounts.retain(|account| seen.insert(*account));
         }
         replace(&mut team.policy.allow, &self.allow);
         replace(&mut team.policy.deny, &self.deny);
@@ -178,17 +191,25 @@ pub(super) fn run(command: Command, context: &Context) -> Result<(), Failure> {
             context.print(&TeamBrief::from(&made), || format!("created team {}\n", made.name))
         }
         Command::Set { name, settings } => {
+            if settings.is_empty() {
+                return Err(Failure::Usage("team set: name what to change; --help lists the settings".to_owned()));
+            }
             settings.check()?;
-            let work = async |store: Store, _: &Config| store.change_team(&name, |team| settings.apply(team)).await;
+            let work = async |store: Store, config: &Config| {
+                let team = store.change_team(&name, |team| settings.apply(team)).await?;
+                Ok((team, config.upstream.account_sid))
+            };
             let mut said = audit::Settings::of(&name);
             settings.say(&mut said);
-            let team = with_record(context, Change::new("team.change", said.as_str()).of(&name), work)?;
-            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
+            let (team, own) = with_record(context, Change::new("team.change", said.as_str()).of(&name), work)?;
+            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team), own))
         }
         Command::List => list(context),
         Command::Show { name } => {
-            let team = with_store(context, async |store| Ok(store.team(&name).await?))?;
-            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team)))
+            let work =
+                async |store: Store, config: &Config| Ok((store.team(&name).await?, config.upstream.account_sid));
+            let (team, own) = with_config(context, work)?;
+            context.print(&TeamFull::from(&team), || describe(&TeamFull::from(&team), own))
         }
         Command::Disable { name } => disable(&name, true, context),
         Command::Enable { name } => disable(&name, false, context),
@@ -211,9 +232,10 @@ fn delete(name: &TeamId, context: &Context) -> Result<(), Failure> {
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let teams = with_store(context, async |store| Ok(store.teams().await?))?;
+    let work = async |store: Store, config: &Config| Ok((store.teams().await?, config.upstream.account_sid));
+    let (teams, own) = with_config(context, work)?;
     let all: Vec<TeamBrief> = teams.iter().map(TeamBrief::from).collect();
-    let rows = || all.iter().map(row).collect::<Vec<_>>();
+    let rows = || all.iter().map(|team| row(team, own)).collect::<Vec<_>>();
     context.print(&all, || table(&["TEAM", "KIND", "ACCOUNTS", "STATE"], &rows()))
 }
 
@@ -224,14 +246,20 @@ fn disable(name: &TeamId, disabled: bool, context: &Context) -> Result<(), Failu
     context.print(&TeamBrief::from(&team), || format!("{word} team {name}\n"))
 }
 
-fn row(team: &TeamBrief) -> Vec<String> {
+/// `own` is the account of a standard team that was given none.
+fn row(team: &TeamBrief, own: AccountSid) -> Vec<String> {
+    let accounts = match (team.accounts.is_empty(), team.kind) {
+        (false, _) => team.accounts.join(" "),
+        (true, Kind::Standard) => own.to_string(),
+        (true, Kind::Master) => "all".to_owned(),
+    };
     let kind = if team.kind == Kind::Master { "master" } else { "standard" };
     let state = if team.disabled { "disabled" } else { "enabled" };
-    vec![team.name.clone(), kind.to_owned(), team.accounts.join(" "), state.to_owned()]
+    vec![team.name.clone(), kind.to_owned(), accounts, state.to_owned()]
 }
 
-fn describe(team: &TeamFull) -> String {
-    let row = row(&team.brief);
+fn describe(team: &TeamFull, own: AccountSid) -> String {
+    let row = row(&team.brief, own);
     let mut text = format!("team      {}\nkind      {}\naccounts  {}\nstate     {}\n", row[0], row[1], row[2], row[3]);
     let policy = &team.policy;
     let lists = [

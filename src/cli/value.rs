@@ -3,7 +3,7 @@
 use crate::audit::moment;
 use crate::clock::Clock;
 use crate::config;
-use crate::ids::TeamId;
+use crate::ids::{AccountSid, TeamId};
 use crate::policy::rules;
 use std::time::Duration;
 
@@ -21,6 +21,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
 pub(super) fn whole_seconds(text: &str) -> Result<Duration, &'static str> {
     let span = duration(text)?;
     if span.subsec_nanos() == 0 { Ok(span) } else { Err("write whole seconds, such as 1s or 90d") }
+}
+
+/// An account's SID, or nothing, which clears the list.
+pub(super) fn account(text: &str) -> Result<String, &'static str> {
+    let known = text.is_empty() || AccountSid::parse(text).is_some();
+    if known { Ok(text.to_owned()) } else { Err("write the account's SID: AC and 32 hex digits") }
 }
 
 /// A permission of a Restricted key, or nothing, which clears the list.

@@ -1,6 +1,6 @@
 //! The command line: exit codes, where data and diagnostics go, and the commands that need nothing else.
 
-use crate::support::command::{run, run_with, sidekey};
+use crate::support::command::{Running, run, run_with, sidekey};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -38,6 +38,7 @@ fn help_is_data_and_a_wrong_line_is_usage() {
         &["token", "issue", "billing", "--expires", "500ms"],
         &["team", "create", "billing", "--key-permission", "foo"],
         &["team", "set", "billing", "--key-permission", "/twilio/messaging"],
+        &["team", "set", "billing"],
         &["team", "create", "no/slash"],
         &["team", "create", "billing", "--account", "AC1"],
         &["key", "import", "billing", "--sid", "SK1", "--secret-file", "-"],
@@ -128,7 +129,9 @@ fn check_says_that_the_root_key_does_not_open_the_store() {
         assert!(checked.stderr.contains("sidekey.key") && checked.stderr.contains(said), "{checked:?}");
         let told = run(folder.path(), &["check", "--output", "json"]);
         assert_eq!((told.code, &told.json()["ok"]), (Some(1), &serde_json::json!(false)));
-        assert!(told.json()["faults"][0]["what"].as_str().is_some_and(|what| what.contains(said)), "{told:?}");
+        let fault = &told.json()["faults"][0];
+        let text = ["what", "mend"].map(|name| fault[name].as_str().expect("a text").to_owned());
+        assert!(text.join("; ").contains(said) && !text[1].is_empty() && !text[0].contains("; "), "{told:?}");
     }
     std::fs::write(&key, right).expect("a file");
     assert_eq!(run(folder.path(), &["check"]).code, Some(0));
@@ -217,6 +220,43 @@ fn a_search_for_an_operation_that_there_is_not_is_hinted_at() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
         assert_eq!(ended.stderr.contains(&format!("'{name}' fits no operation")), hinted, "{ended:?}");
     }
+}
+
+#[test]
+fn a_search_that_can_find_nothing_is_hinted_at() {
+    let folder = empty();
+    std::fs::write(folder.path().join("audit.jsonl"), "{\"ts\":\"2026-01-01T00:00:00.000000Z\"}\n").expect("a file");
+    std::fs::write(folder.path().join("notes.txt"), "no trail\n").expect("a file");
+    std::fs::write(folder.path().join("sidekey.toml"), TEAM).expect("a file");
+    let secret = [("BILLING", "abcdefghijklmnopqrstuvwxyz012345")];
+    for (arguments, hint) in [
+        (&["--phase", "outcmoe", "audit.jsonl"][..], "--phase 'outcmoe' is none of intent, outcome, admin"),
+        (&["--phone", "foo", "audit.jsonl"], "--phone 'foo' has no digits"),
+        (&["notes.txt"], "notes.txt does not begin with a record"),
+        (&["--phase", "admin", "audit.jsonl"], ""),
+    ] {
+        let ended = run_with(folder.path(), &[&["audit", "query"], arguments].concat(), &secret);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains(hint) && ended.stderr.is_empty() == hint.is_empty(), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_is_followed_comes_as_lines() {
+    let folder = empty();
+    std::fs::write(folder.path().join("audit.jsonl"), "{\"ts\":\"2026-01-01T00:00:00.000000Z\"}\n").expect("a file");
+    let mut tail = Running::start(folder.path(), &["audit", "tail", "-f", "--output", "json", "audit.jsonl"], &[]);
+    assert_eq!(tail.told(""), "{\"ts\":\"2026-01-01T00:00:00.000000Z\"}");
+    let array = run(folder.path(), &["audit", "tail", "--output", "json", "audit.jsonl"]).json();
+    assert_eq!(array.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_demo_without_a_folder_says_what_to_set() {
+    let folder = empty();
+    let ended = run_with(folder.path(), &["demo", "--once"], &[("TMPDIR", "/nonexist")]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("/nonexist/sidekey-demo-") && ended.stderr.contains("set TMPDIR"), "{ended:?}");
 }
 
 #[test]

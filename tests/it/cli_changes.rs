@@ -191,3 +191,34 @@ fn a_level_of_the_log_that_is_none_is_told_and_the_default_used() {
         assert!(told.contains("without TLS"), "what is to be said is said: {level}: {told}");
     }
 }
+
+#[test]
+fn accounts_are_cleared_shown_as_they_work_and_kept_once() {
+    let world = World::new();
+    let (own, other) = (world.upstream.sandbox.account_sid().to_string(), "AC00000000000000000000000000000002");
+    let made = world.json(&["team", "create", "billing", "--account", other, "--account", other]);
+    assert_eq!(made["accounts"], serde_json::json!([other]));
+    assert_eq!(world.json(&["team", "set", "billing", "--account", ""])["accounts"], serde_json::json!([]));
+    world.json(&["team", "create", "platform", "--master"]);
+    let listed = world.run(&["team", "list"]).stdout;
+    assert!(listed.contains(&format!("billing   standard  {own}  enabled")), "{listed}");
+    assert!(listed.contains("platform  master    all "), "{listed}");
+    let shown = world.run(&["team", "show", "billing"]).stdout;
+    assert!(shown.contains(&format!("accounts  {own}\n")), "{shown}");
+    let help = world.run(&["team", "set", "--help"]).stdout;
+    assert!(help.contains("''") && !help.contains("[default for") && !help.contains("[default: all"), "{help}");
+}
+
+#[test]
+fn a_rotation_says_how_long_the_old_key_lives() {
+    let world = World::new();
+    world.json(&["team", "create", "billing"]);
+    let old = world.json(&["key", "create", "billing"])["sid"].as_str().expect("a SID").to_owned();
+    let told = world.run(&["key", "rotate", "billing"]).stdout;
+    assert!(
+        told.contains(&format!("key {old} is good until 20")) && told.contains("a broker that runs deletes it"),
+        "{told}"
+    );
+    let told = world.run(&["key", "rotate", "billing", "--grace", "0s"]).stdout;
+    assert!(!told.contains("good until"), "it is gone already: {told}");
+}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::audit::tests::config;
-use crate::audit::{Denial, Facts, Outcome, Peer, Trail, report};
+use crate::audit::{Denial, Facts, Outcome, Peer, Report, Trail, report};
 use crate::clock::Clock;
 use crate::ids::RequestId;
 
@@ -123,6 +123,17 @@ fn a_report_sums_up() {
     assert!(report.idle_tokens.is_empty());
     let later = sum(now + 7_200_000_000);
     assert_eq!((later.idle_tokens[0].id.as_str(), later.idle_keys[0].id.as_str()), ("t1", KEY));
+}
+
+#[test]
+fn the_counts_of_a_report_stand_below_each_other() {
+    let mut sum = Report::default();
+    sum.denials.insert("invalid_proof: expired".to_owned(), 2);
+    sum.denials.insert(format!("malformed_request: {}", "x".repeat(60)), 100);
+    let text = sum.to_string();
+    let lines = text.lines().skip_while(|line| !line.starts_with("denials")).take_while(|line| !line.is_empty());
+    let ends: Vec<usize> = lines.map(str::len).collect();
+    assert_eq!(ends, [ends[0]; 3], "{text}");
 }
 
 #[test]

@@ -131,7 +131,10 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Result<Self, Failure> {
         let path = std::env::temp_dir().join(format!("sidekey-demo-{}", &random_hex()[..12]));
-        DirBuilder::new().mode(0o700).create(&path)?;
+        DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            let mend = "set TMPDIR to a folder that can be written";
+            Failure::failed(format!("the demo's folder {} can't be made: {error}; {mend}", path.display()))
+        })?;
         Ok(Self(path))
     }
 
