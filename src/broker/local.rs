@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 /// Name of the minting operation, in the audit and in policies; a grant's own name follows it there.
-const MINT: &str = "sidekey:AccessTokens:create";
+pub const MINT: &str = "sidekey:AccessTokens:create";
 
 /// The path under which nothing is Twilio's.
 pub const PREFIX: &str = "/.sidekey/";

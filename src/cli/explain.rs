@@ -6,8 +6,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Kind, TeamPolicy};
 use crate::error::Reason;
 use crate::ids::{AccountSid, TeamId};
-use crate::policy::{self, Subject, Target};
+use crate::policy::{self, Subject, Target, own_policy};
 use crate::store::{Store, TeamRow};
+use crate::twilio::management::GRANTS;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -44,6 +45,8 @@ struct Asker {
     /// The account that its credential belongs to.
     acting: AccountSid,
     policy: TeamPolicy,
+    /// Grants that its Access Tokens may carry; `None`: all.
+    grants: Option<Vec<String>>,
     disabled: bool,
 }
 
@@ -54,6 +57,13 @@ impl Asker {
             self.accounts.push(config.upstream.account_sid);
         }
         self
+    }
+
+    /// The grants that an Access Token of this team may carry.
+    fn grantable(&self) -> Vec<&'static str> {
+        let is_given = |grant: &&str| self.grants.as_ref().is_none_or(|given| given.iter().any(|name| name == grant));
+        let is_open = |grant: &&str| own_policy(&self.policy, &format!("sidekey:AccessTokens:{grant}")).is_ok();
+        GRANTS.into_iter().filter(is_given).filter(is_open).collect()
     }
 }
 
@@ -66,6 +76,7 @@ fn declared(config: &Config, name: &TeamId) -> Option<Asker> {
         accounts: team.accounts,
         acting: config.upstream.acting(team.kind),
         policy: team.policy,
+        grants: None,
         disabled: false,
     };
     Some(asker.pinned(config))
@@ -81,8 +92,8 @@ fn stored(config: &Config, name: &TeamId, context: &Context) -> Result<Asker, Fa
     let runtime = process::runtime()?;
     let found = runtime.block_on(async { Store::open(store, Clock::system()).await?.team(name).await });
     let team = found.map_err(|error| Failure::failed(error.to_string()))?;
-    let TeamRow { name: team, kind, accounts, policy, disabled, .. } = team;
-    Ok(Asker { team, kind, accounts, acting: config.upstream.acting(kind), policy, disabled }.pinned(config))
+    let TeamRow { name: team, kind, accounts, policy, grants, disabled, .. } = team;
+    Ok(Asker { team, kind, accounts, acting: config.upstream.acting(kind), policy, grants, disabled }.pinned(config))
 }
 
 /// What is printed.
@@ -124,20 +135,7 @@ fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
         query,
     };
     if place.authority.is_none() && path.starts_with(local::PREFIX) {
-        return match local::operation(&arguments.method, path) {
-            Ok(operation) => Decision {
-                verdict: "allow",
-                reason: "granted",
-                rule: "sidekey's own, which it answers itself".to_owned(),
-                operation: Some(operation),
-            },
-            Err(what) => Decision {
-                verdict: "deny",
-                reason: Reason::MalformedRequest.name(),
-                rule: what.to_owned(),
-                operation: None,
-            },
-        };
+        return own(asker, &arguments.method, path);
     }
     match policy::judge(&subject, &target) {
         Ok(judged) => {
@@ -153,6 +151,35 @@ fn decide(asker: &Asker, arguments: &Arguments) -> Decision {
             let operation = denial.operation.map(crate::twilio::Operation::name);
             Decision { verdict: "deny", reason: denial.reason.name(), rule: denial.rule.into_owned(), operation }
         }
+    }
+}
+
+/// A request for sidekey's own path.
+fn own(asker: &Asker, method: &str, path: &str) -> Decision {
+    match local::operation(method, path) {
+        Ok(local::MINT) if asker.grantable().is_empty() => Decision {
+            verdict: "deny",
+            reason: Reason::PolicyDenied.name(),
+            rule: "the team may give an Access Token none of the grants that there are".to_owned(),
+            operation: Some(local::MINT),
+        },
+        Ok(operation) => Decision {
+            verdict: "allow",
+            reason: "granted",
+            rule: match asker.grantable() {
+                some if operation == local::MINT && some.len() < GRANTS.len() => {
+                    format!("sidekey's own, which it answers itself, with these grants alone: {}", some.join(", "))
+                }
+                _ => "sidekey's own, which it answers itself".to_owned(),
+            },
+            operation: Some(operation),
+        },
+        Err(what) => Decision {
+            verdict: "deny",
+            reason: Reason::MalformedRequest.name(),
+            rule: what.to_owned(),
+            operation: None,
+        },
     }
 }
 

@@ -95,13 +95,7 @@ impl Request {
     /// # Errors
     /// [`MintError::Malformed`].
     pub fn parse(body: &[u8]) -> Result<Self, MintError> {
-        // Not what the parser says of it, which repeats names and values: they would stand in the audit.
-        let request: Self = serde_json::from_slice(body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            malformed(format!(
-                "expected {{\"identity\",\"ttl\",\"grants\":{{}},\"region\"}} as JSON: see line {line}, column {column}"
-            ))
-        })?;
+        let request: Self = serde_json::from_slice(body).map_err(|error| malformed(odd(body, &error)))?;
         request.check()?;
         Ok(request)
     }
@@ -183,6 +177,28 @@ fn header(request: &Request) -> Header {
         header.extras.insert("twr", region);
     }
     header
+}
+
+/// What of a body can't be read. Not what the parser says of it, which repeats names and values: they would stand in the
+/// audit.
+fn odd(body: &[u8], error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let place = format!(
+        "expected {{\"identity\",\"ttl\",\"grants\":{{}},\"region\"}} as JSON: see line {line}, column {column}"
+    );
+    let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return place };
+    let is_text = |value: &Value| value.is_string() || value.is_null();
+    let is_whole = |value: &Value| value.is_u64() || value.is_null();
+    let has = |name: &str, fits: &dyn Fn(&Value) -> bool| members.get(name).is_none_or(fits);
+    let told = match () {
+        () if !members.contains_key("grants") => "grants: missing; expected an object such as {\"voice\":{}}",
+        () if !has("grants", &Value::is_object) => "grants: expected an object such as {\"voice\":{}}",
+        () if !has("ttl", &is_whole) => "ttl: expected a whole number of seconds, without quotes",
+        () if !has("identity", &is_text) => "identity: expected a text",
+        () if !has("region", &is_text) => "region: expected a text",
+        () => return place,
+    };
+    told.to_owned()
 }
 
 fn malformed(text: String) -> MintError {
@@ -267,13 +283,17 @@ mod tests {
         let cases = [
             ("", "expected"),
             ("[]", "expected"),
-            (r#"{"identity":"a"}"#, "grants"),
+            (r#"{"identity":"a"}"#, "grants: missing"),
+            ("{}", "grants: missing"),
+            (r#"{"grants":[]}"#, "grants: expected an object"),
+            (r#"{"grants":{"chat":{}},"ttl":"60"}"#, "ttl: expected a whole number of seconds"),
+            (r#"{"grants":{"chat":{}},"region":1}"#, "region: expected a text"),
             (r#"{"identity":"a","grants":{}}"#, "grants: at least one"),
             (r#"{"identity":"a","grants":{"sync":{}}}"#, "grants: one of them is none of"),
             (r#"{"identity":"a","grants":{"identity":{}}}"#, "grants: one of them is none of"),
             (r#"{"identity":"a","grants":{"chat":true}}"#, "grants.chat: expected an object"),
             (r#"{"identity":"","grants":{"chat":{}}}"#, "identity"),
-            (r#"{"identity":7,"grants":{"chat":{}}}"#, "expected"),
+            (r#"{"identity":7,"grants":{"chat":{}}}"#, "identity: expected a text"),
             (r#"{"identity":"a","ttl":0,"grants":{"chat":{}}}"#, "ttl"),
             (r#"{"identity":"a","ttl":86401,"grants":{"chat":{}}}"#, "ttl"),
             (r#"{"identity":"a","ttl":-1,"grants":{"chat":{}}}"#, "expected"),

@@ -366,6 +366,20 @@ fn explain_decides_as_the_broker_would() {
 }
 
 #[test]
+fn explain_knows_whether_a_team_may_give_any_grant() {
+    let folder = empty();
+    let mint = ["billing", "POST", "/.sidekey/access-tokens"];
+    for (allow, code, told) in [
+        ("sidekey:AccessTokens:voice", 0, "allow granted sidekey:AccessTokens:create"),
+        ("api:Messages:*", 1, "deny policy_denied sidekey:AccessTokens:create"),
+    ] {
+        let text = format!("{TEAM}policy = {{ allow = [\"{allow}\"] }}\n");
+        std::fs::write(folder.path().join("sidekey.toml"), text).expect("a file");
+        assert_eq!(explained(folder.path(), mint), (code, told.to_owned()), "{allow}");
+    }
+}
+
+#[test]
 fn explain_knows_the_teams_of_the_store() {
     let folder = empty();
     let text = "[upstream]\naccount_sid = \"AC00000000000000000000000000000001\"\n\
