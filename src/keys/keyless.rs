@@ -4,16 +4,13 @@ use super::error::LifeError;
 use super::life::Life;
 use crate::config::Kind;
 use crate::ids::TeamId;
-use crate::store::StoreError;
 
 impl Life {
-    /// Refuses a key for a master team: nothing would use it.
-    pub(super) async fn must_use_keys(&self, team: &TeamId) -> Result<(), LifeError> {
-        if self.store.team(team).await?.kind == Kind::Standard {
-            return Ok(());
+    /// Says of a key for a master team that nothing uses it.
+    pub(super) async fn note_useless(&self, team: &TeamId) -> Result<(), LifeError> {
+        if self.store.team(team).await?.kind == Kind::Master {
+            tracing::warn!(%team, "a master team acts with [upstream.master]: nothing uses a key of its own");
         }
-        let text =
-            format!("team {team} is a master team, which acts with [upstream.master] and uses no key of its own");
-        Err(StoreError::Refused(text).into())
+        Ok(())
     }
 }

@@ -83,11 +83,11 @@ impl Life {
     /// Makes a team's first key, or replaces one that the upstream no longer takes.
     ///
     /// # Errors
-    /// [`LifeError::Store`]: no such team, it is a master team, or it has a working key. [`LifeError::Upstream`]: it made no
+    /// [`LifeError::Store`]: no such team, or it has a working key. [`LifeError::Upstream`]: it made no
     /// key, or did not say so. [`LifeError::Failed`]: the new key did not prove good, an earlier change can't be settled, or
     /// the lock was lost. [`LifeError::Busy`]: the lock was not free for a minute.
     pub async fn create(&self, team: &TeamId) -> Result<KeyRow, LifeError> {
-        self.must_use_keys(team).await?;
+        self.note_useless(team).await?;
         let entry = self.replace(Op::Create, team, DEFAULT_GRACE).await?;
         self.new_key(&entry).await
     }
@@ -98,7 +98,7 @@ impl Life {
     /// # Errors
     /// As [`Life::create`]; here a team without a key is refused. The old key stays in use.
     pub async fn rotate(&self, team: &TeamId, grace: Duration) -> Result<(KeyRow, Entry), LifeError> {
-        self.must_use_keys(team).await?;
+        self.note_useless(team).await?;
         let entry = self.replace(Op::Rotate, team, grace).await?;
         Ok((self.new_key(&entry).await?, entry))
     }
@@ -143,7 +143,7 @@ impl Life {
             let text = format!("key {sid} is that of [upstream.master]: a team's rotation would delete it");
             return Err(StoreError::Refused(text).into());
         }
-        self.must_use_keys(team).await?;
+        self.note_useless(team).await?;
         let key = self.store.import_key(team, sid, secret, restricted).await?;
         self.record("key.import", &format!("{sid} of {team}"), "done").await;
         Ok(key)
