@@ -10,6 +10,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+/// An error of h2's without what the peer wrote into its goodbye: an upstream may put anything there, the key that it was
+/// sent included, and errors are recorded.
+pub fn wordless(error: h2::Error) -> io::Error {
+    match error.reason() {
+        Some(reason) => io::Error::other(format!("HTTP/2: {reason}")),
+        None if error.is_io() => error.into_io().unwrap_or_else(|| io::ErrorKind::Other.into()),
+        // What h2 itself found: in its own words.
+        None => io::Error::other(error),
+    }
+}
+
 /// A body on its way to the peer. Dropped before its end it resets the stream: a body is whole only if it was ended.
 pub struct Outflow {
     stream: SendStream<Bytes>,
@@ -48,7 +59,7 @@ impl Outflow {
     /// The peer takes nothing any more.
     pub fn send(&mut self, data: Bytes, ends: bool) -> io::Result<()> {
         self.begun = true;
-        self.stream.send_data(data, ends).map_err(io::Error::other)
+        self.stream.send_data(data, ends).map_err(wordless)
     }
 
     /// Ends the body with trailers.
@@ -57,7 +68,7 @@ impl Outflow {
     /// The peer takes nothing any more.
     pub fn end_with(&mut self, trailers: HeaderMap) -> io::Result<()> {
         self.stream.reserve_capacity(0);
-        self.stream.send_trailers(trailers).map_err(io::Error::other)
+        self.stream.send_trailers(trailers).map_err(wordless)
     }
 
     /// The body can't be ended as it began.

@@ -11,7 +11,7 @@ mod watch;
 
 pub use buffers::{Buffers, SIZE as BUFFER_SIZE};
 pub use cork::{Cork, Corked, cork};
-pub use h2::{Outflow, Pulse};
+pub use h2::{Outflow, Pulse, wordless};
 pub use listen::{FILE_DENIED, FOR_ALL, FOR_OWNER, PORT_DENIED, bind_tcp, bind_unix, with_mend};
 pub use lot::Lot;
 pub use stream::{Stream, poll_read_buf};

@@ -6,7 +6,7 @@ use crate::authn::Presented;
 use crate::broker::{Broker, Connection, Opened, Own, Prepared, Read, Settled};
 use crate::forward::CallerSide;
 use crate::http1::{Field, RequestHead, check_fields, fields_of};
-use crate::net::{Pulse, Stream, Watch, cork};
+use crate::net::{Pulse, Stream, Watch, cork, wordless};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
@@ -46,7 +46,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
     let (io, cork) = cork(stream, Rc::clone(&core.broker().buffers));
     let leaving = Cell::new(false);
     let mut served = pin!(async {
-        let mut open = builder().handshake(io).await.map_err(io::Error::other)?;
+        let mut open = builder().handshake(io).await.map_err(wordless)?;
         let mut pulse = Pulse::new(open.ping_pong(), PING_AFTER);
         poll_fn(|cx| {
             if streams.taken_back.get() > MOST_TAKEN_BACK {
@@ -64,7 +64,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, connection: Connection) {
                         let exchange = exchange(Rc::clone(&core), request, answer, Rc::clone(&connection), counted);
                         drop(tokio::task::spawn_local(exchange));
                     }
-                    Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                    Some(Err(error)) => return Poll::Ready(Err(wordless(error))),
                     None => return Poll::Ready(Ok(())),
                 }
             }

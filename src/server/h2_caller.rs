@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use crate::forward::{BodyFault, CallerSide};
 use crate::headers::trailer;
 use crate::http1::{AnswerHead, Framing, parse_answer};
-use crate::net::{Outflow, Watch};
+use crate::net::{Outflow, Watch, wordless};
 use bytes::{Buf, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -38,7 +38,7 @@ impl Reply {
     /// Sends the head; `ends`: it is all of the answer.
     fn begin(&self, head: Response<()>, ends: bool) -> io::Result<Outflow> {
         self.begun.set(true);
-        self.answer.borrow_mut().send_response(head, ends).map(Outflow::new).map_err(io::Error::other)
+        self.answer.borrow_mut().send_response(head, ends).map(Outflow::new).map_err(wordless)
     }
 
     /// There will be no answer.

@@ -5,7 +5,7 @@ use super::lane::LaneError;
 use super::multiplex::{Hold, Multiplex};
 use crate::headers::trailer;
 use crate::http1::{AnswerHead, Framing, fields_of};
-use crate::net::Outflow;
+use crate::net::{Outflow, wordless};
 use bytes::{Buf, Bytes};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
@@ -72,7 +72,7 @@ impl H2 {
     }
 
     pub(super) async fn send(&mut self, head: &[u8], first: &[u8], end: bool) -> Result<(), LaneError> {
-        let unsent = |error| LaneError::Unprocessed(io::Error::other(error));
+        let unsent = |error| LaneError::Unprocessed(wordless(error));
         let head = request(head).ok_or(LaneError::BadAnswer("a request that HTTP/2 can't carry"))?;
         self.room().await?;
         let whole = end && first.is_empty();
@@ -92,7 +92,7 @@ impl H2 {
     async fn room(&mut self) -> Result<(), LaneError> {
         loop {
             let ready = poll_fn(|cx| self.sender.poll_ready(cx)).await;
-            ready.map_err(|error| LaneError::Unprocessed(io::Error::other(error)))?;
+            ready.map_err(|error| LaneError::Unprocessed(wordless(error)))?;
             let link = &self.hold.link;
             if link.ended.get() {
                 return Err(LaneError::Unprocessed(io::ErrorKind::NotConnected.into()));
@@ -224,9 +224,9 @@ fn may_be_whole(left: Option<u64>, uploading: bool) -> bool {
 /// h2's error as ours.
 fn broken(error: h2::Error, nothing_yet: bool) -> LaneError {
     if nothing_yet && is_unprocessed(&error) {
-        return LaneError::Unprocessed(io::Error::other(error));
+        return LaneError::Unprocessed(wordless(error));
     }
-    LaneError::Broken { clean: nothing_yet, error: io::Error::other(error) }
+    LaneError::Broken { clean: nothing_yet, error: wordless(error) }
 }
 
 /// Whether the upstream says that it has not looked at the request: it refused the stream (RFC 9113 §8.7), or its goodbye

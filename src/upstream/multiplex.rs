@@ -1,6 +1,6 @@
 //! A connection that speaks HTTP/2, shared by many requests.
 
-use crate::net::{Buffers, Pulse, Stream, cork};
+use crate::net::{Buffers, Pulse, Stream, cork, wordless};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use std::cell::{Cell, RefCell};
@@ -83,7 +83,7 @@ impl Multiplex {
                 if pulse.poll(&cork, busy, cx).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
-                Pin::new(&mut connection).poll(cx).map_err(io::Error::other)
+                Pin::new(&mut connection).poll(cx).map_err(wordless)
             });
             if let Err(error) = cork.drive(pin!(living)).await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");

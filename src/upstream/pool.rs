@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::multiplex::Multiplex;
 use super::warm::Warmth;
 use crate::config;
-use crate::net::Buffers;
+use crate::net::{Buffers, wordless};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -180,7 +180,7 @@ impl Route {
             return Ok(Opened::H1(Box::new(H1::new(dialled.stream, Rc::downgrade(self), Rc::clone(&self.buffers)))));
         }
         let multiplex = Multiplex::open(dialled.stream, Rc::clone(&self.buffers)).await;
-        let multiplex = multiplex.map_err(|e| DialError::Io(std::io::Error::other(e)))?;
+        let multiplex = multiplex.map_err(|e| DialError::Io(wordless(e)))?;
         Ok(Opened::H2(multiplex))
     }
 

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::Signal;
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use serde_json::json;
@@ -24,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
-const SECRET: &str = "abcdefghijklmnopqrstuvwxyz012345";
+pub const SECRET: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
 /// 6 MiB in pieces of 64 KiB: many windows of HTTP/2, and far more than any buffer holds.
 const PIECE: usize = 64 << 10;
@@ -50,8 +51,8 @@ const PAIRS: [Pair; 4] = [
 /// A broker with an upstream of the test's own.
 pub struct Between {
     pair: Pair,
-    _folder: TempDir,
-    _broker: Running,
+    folder: TempDir,
+    broker: Running,
     at: SocketAddr,
     ca: Authority,
     proof: String,
@@ -104,7 +105,13 @@ key = {{ sid = "SK00000000000000000000000000000001", secret = "env:KEY" }}
         let mut broker = Running::start(folder.path(), &["serve"], &[("KEY", SECRET)]);
         let at = broker.told("listening tls=").parse().expect("an address");
         let proof = As("x".to_owned(), made[0]["token"].as_str().expect("a text").to_owned()).basic();
-        Self { pair, _folder: folder, _broker: broker, at, ca, proof, stopped }
+        Self { pair, folder, broker, at, ca, proof, stopped }
+    }
+
+    /// Ends the broker; gives what it left in its trail and its log.
+    pub fn end(self) -> String {
+        let (_, log) = self.broker.end(Signal::TERM);
+        std::fs::read_to_string(self.folder.path().join("audit.jsonl")).expect("a trail") + &log
     }
 
     /// Waits until the upstream says something.

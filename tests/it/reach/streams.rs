@@ -1,6 +1,6 @@
 //! An HTTP/2 upstream that has few streams, refuses some, or says goodbye.
 
-use super::pairs::{Between, Pair, acceptor};
+use super::pairs::{Between, Pair, SECRET, acceptor};
 use super::pieces::Pieces;
 use super::world::Issued;
 use crate::support::frames::{ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, frame};
@@ -74,7 +74,8 @@ impl Script {
         self.bodies.lock().expect("unbroken").push(body.clone());
         let frames = match act {
             Act::Reset(code) => frame(RST_STREAM, 0, stream, &code.to_be_bytes()),
-            Act::Leave => frame(GOAWAY, 0, 0, &[0; 8]),
+            // With a word of its own: the key that it was sent.
+            Act::Leave => frame(GOAWAY, 0, 0, &[&[0; 8][..], SECRET.as_bytes()].concat()),
             Act::Vanish(all) => {
                 all.wait().await;
                 Vec::new()
@@ -180,6 +181,16 @@ async fn more_requests_than_a_connection_has_streams_take_more_connections() {
     let connections = script.connections.load(Ordering::SeqCst);
     // How many streams a new connection has is known a moment after it is open: the first may take more.
     assert!((2..=16).contains(&connections), "{connections} connections");
+}
+
+#[tokio::test]
+async fn what_an_upstream_writes_into_its_goodbye_is_kept_nowhere() {
+    let script = Arc::new(Script::new(&[Act::Leave]));
+    let between = before(&script).await;
+    assert_eq!(post(&between, Pieces::text("To=1")).await, 502);
+    let left = between.end();
+    assert!(left.contains("\"reason\":\"upstream_unreachable\",\"detail\":\""), "{left}");
+    assert!(!left.contains(SECRET) && !left.contains(&SECRET[1..]), "{left}");
 }
 
 #[tokio::test]
