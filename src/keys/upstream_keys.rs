@@ -34,7 +34,7 @@ const BUSY_WAITS: [Duration; 4] =
 #[derive(Debug)]
 pub struct UpstreamKeys {
     control: Control,
-    master: HeaderValue,
+    master: Key,
 }
 
 /// Why the upstream's Keys API did not do what was asked.
@@ -105,7 +105,8 @@ impl UpstreamKeys {
     pub fn new(upstream: &config::Upstream) -> Result<Self, KeysError> {
         let master = upstream.master.as_ref().ok_or(KeysError::NoMaster)?;
         let control = Control::new(upstream).map_err(|error| KeysError::NotDone(format!("upstream.ca: {error}")))?;
-        let master = authorization(&Key::new(&master.username, master.password.clone(), false))?;
+        let master = Key::new(&master.username, master.password.clone(), false);
+        authorization(&master)?;
         Ok(Self { control, master })
     }
 
@@ -171,16 +172,27 @@ impl UpstreamKeys {
 
     /// Whether the upstream takes this key: a harmless GET, which costs nothing and changes nothing.
     pub async fn prove(&self, sid: &KeySid, secret: &Secret) -> Proof {
-        let authorization = match authorization(&Key::new(sid.as_str(), secret.clone(), false)) {
-            Ok(value) => value,
-            Err(error) => return Proof::Refused(error.to_string()),
-        };
+        let key = Key::new(sid.as_str(), secret.clone(), false);
         let target = self.path("/IncomingPhoneNumbers.json?PageSize=1");
-        let call = Call { host: API, method: Method::GET, target: &target, authorization, form: None };
-        match self.control.call(call).await {
+        match self.ask(&key, API, Method::GET, (&target, None)).await {
             Ok(answer) => judge(&answer),
+            Err(KeysError::NotDone(why)) if authorization(&key).is_err() => Proof::Refused(why),
             Err(error) => Proof::Unclear(error.to_string()),
         }
+    }
+
+    /// Calls with this key. What an upstream says is told and recorded, so that it must not give back what it was sent.
+    async fn ask(
+        &self,
+        key: &Key,
+        host: &str,
+        method: Method,
+        (target, form): (&str, Option<String>),
+    ) -> Result<Answer, KeysError> {
+        let authorization = authorization(key)?;
+        let mut answer = self.control.call(Call { host, method, target, authorization, form }).await?;
+        key.spellings().mask(&mut answer.body);
+        Ok(answer)
     }
 
     /// Calls as the master; waits and tries again while the upstream is busy.
@@ -193,9 +205,7 @@ impl UpstreamKeys {
     ) -> Result<Answer, KeysError> {
         let mut waits = BUSY_WAITS.iter();
         loop {
-            let call =
-                Call { host, method: method.clone(), target, authorization: self.master.clone(), form: form.clone() };
-            let answer = self.control.call(call).await?;
+            let answer = self.ask(&self.master, host, method.clone(), (target, form.clone())).await?;
             match (answer.status, waits.next()) {
                 (429, Some(wait)) => tokio::time::sleep(*wait).await,
                 _ => return Ok(answer),

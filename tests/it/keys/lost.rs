@@ -1,6 +1,9 @@
 //! The upstream makes a key, and its answer is lost on the way back: nobody knows the secret, and no key may stay.
 
+use crate::support::upstream::As;
 use crate::support::world::{World, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -199,4 +202,32 @@ fn a_key_that_is_made_when_nobody_waits_for_it_any_more_is_deleted() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_settled(&world, &losses, &[first]);
+}
+
+#[test]
+fn what_an_upstream_gives_back_of_the_master_credential_is_told_nobody() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (at, file) = (listener.local_addr().expect("bound"), world.folder().join("sidekey.toml"));
+    let config = std::fs::read_to_string(&file).expect("a config");
+    std::fs::write(&file, config.replace(&world.upstream.sandbox.url(), &format!("http://{at}"))).expect("a config");
+    std::thread::spawn(move || {
+        for mut caller in listener.incoming().map_while(Result::ok) {
+            let mut head = vec![0; 4096];
+            let read = caller.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            let sent = head.lines().find_map(|line| line.split_once("Basic ")).map_or("none", |(_, sent)| sent);
+            let body = json!({ "code": 20001, "message": format!("you sent {sent}") }).to_string();
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            let _ = caller.write_all(head.as_bytes());
+        }
+    });
+    world.json(&["team", "create", "billing"]);
+    let said = world.refused(&["key", "create", "billing"]);
+    assert!(said.contains("400/20001: you sent ") && said.contains("********"), "{said}");
+    let As(username, password) = world.upstream.owner();
+    let basic = STANDARD.encode(format!("{username}:{password}"));
+    assert!(!said.contains(&password) && !said.contains(&basic[basic.len() - 24..]), "{said}");
 }
