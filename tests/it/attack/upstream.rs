@@ -304,18 +304,21 @@ fn what_may_have_been_done_is_not_done_twice() {
         ("PUT", "x", 502, 1),
         ("GET", "x", 502, 1),
     ] {
-        let first = fixture.ask("GET", MESSAGES, "", b"").expect("an answer");
-        assert_eq!(first.status, 200);
-        let mark = format!("X-Mark: {method}-{}\r\n", body.len());
-        let answer = fixture.ask(method, MESSAGES, &mark, body.as_bytes()).expect("an answer");
-        assert_eq!(answer.status, status, "{method} {body:?}: {answer:?}");
-        let sent = fixture
-            .wire
-            .heard()
-            .iter()
-            .filter(|heard| mark.contains(heard.value("x-mark")) && !heard.value("x-mark").is_empty())
-            .count();
-        assert_eq!(sent, heard, "{method} {body:?}");
+        // A connection that was opened ahead may take the second one: then nothing is shown, and it is asked again.
+        let shown = (0..20).any(|attempt| {
+            let first = fixture.ask("GET", MESSAGES, "", b"").expect("an answer");
+            assert_eq!(first.status, 200);
+            let mark = format!("{method}-{}-{attempt}", body.len());
+            let answer = fixture.ask(method, MESSAGES, &format!("X-Mark: {mark}\r\n"), body.as_bytes());
+            let answer = answer.expect("an answer");
+            let sent = fixture.wire.heard().iter().filter(|heard| heard.value("x-mark") == mark).count();
+            if (answer.status, sent) == (200, 1) {
+                return false;
+            }
+            assert_eq!((answer.status, sent), (status, heard), "{method} {body:?}: {answer:?}");
+            true
+        });
+        assert!(shown, "{method} {body:?}: no connection was found closed");
     }
     fixture.end();
 }
